@@ -20,20 +20,21 @@ typedef enum {
 } PropstrErrorCode;
 
 typedef enum {
-    PROP_STRING,
-    PROP_BOOLEAN,
-    PROP_INTEGER, /* decimal digits only; ->min and ->max apply */
-    PROP_NUMBER,  /* digits with an optional fraction; ->min and ->max apply */
-    PROP_SIZE,    /* disk size, "32G" */
-    PROP_ENUM,    /* one of ->choices */
-    PROP_MAC,
+    PROP_STRING,     /* ->max, when set: the most bytes */
+    PROP_BOOLEAN,    /* kept as "1" or "0" */
+    PROP_INTEGER,    /* decimal digits only; ->min and ->max apply */
+    PROP_NUMBER,     /* unsigned, "2", "0.5", "1e3"; ->min and ->max apply */
+    PROP_SIZE,       /* disk size, "32G" */
+    PROP_ENUM,       /* one of ->choices */
+    PROP_MAC,        /* kept in upper case */
+    PROP_URLENCODED, /* %xx escapes; decode with propstr_url_decode(), which then cannot fail */
 } PropType;
 
 /* One sub-key that a property string may have. A table of these ends with .name == NULL. */
 typedef struct {
     const char *name;
     PropType type;
-    gint64 min, max;            /* PROP_INTEGER and PROP_NUMBER; both 0: no limits */
+    gint64 min, max;            /* both 0: no limits */
     const char *const *choices; /* PROP_ENUM: NULL-terminated */
     gboolean is_default;        /* takes the one bare part ("local:x" of "local:x,size=1G") */
     gboolean optional;          /* FALSE: the string is in error without it */
@@ -43,7 +44,10 @@ typedef struct {
 
 typedef struct PropStr PropStr;
 
-/* Parses @text by @specs. Returns a PropStr to free with propstr_free(), or NULL with @error. */
+/*
+ * Parses @text by @specs (which must outlive the result). Returns a PropStr to free with
+ * propstr_free(), or NULL with @error.
+ */
 PropStr *propstr_parse(const char *text, const PropSpec *specs, GError **error);
 void propstr_free(PropStr *props);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PropStr, propstr_free)
@@ -86,7 +90,19 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VolumeId, volume_id_free)
  */
 char **propstr_shellwords(const char *text, GError **error);
 
-/* Decodes %xx; an error for a bad escape or a %00. Free with g_free(). */
+/*
+ * Decodes %xx. An error for a bad escape, and for a result that is not UTF-8 or holds a control
+ * character. Free with g_free().
+ */
 char *propstr_url_decode(const char *text, GError **error);
+
+/* Whether @text is UTF-8 without control characters (C0, DEL, C1); @tab allows tabs. */
+gboolean propstr_printable(const char *text, gboolean tab);
+
+/*
+ * @text in single quotes, fit for a message on a terminal: control characters and invalid UTF-8 as
+ * \xNN, cut after 60 bytes. Free with g_free().
+ */
+char *propstr_quote(const char *text);
 
 #endif
