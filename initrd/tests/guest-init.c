@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The init of boot.py's root: says how it was started, one "guest: KEY=VALUE" a line, and powers
+ * the guest off. A root that can be written gets /written, so that the next boot can tell.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <termios.h>
+#include <unistd.h>
+
+static int console;
+
+static void say_mounts(void)
+{
+    char line[1024];
+    FILE *f = fopen("/proc/self/mounts", "re");
+
+    while (f && fgets(line, sizeof(line), f)) {
+        dprintf(console, "guest: mount=%s", line);
+    }
+    if (f) {
+        fclose(f);
+    }
+}
+
+static void say_descriptors(void)
+{
+    DIR *d = opendir("/proc/self/fd");
+    struct dirent *entry;
+    char path[320], target[256];
+
+    while (d && (entry = readdir(d))) {
+        snprintf(path, sizeof(path), "/proc/self/fd/%s", entry->d_name);
+        ssize_t n = readlink(path, target, sizeof(target) - 1);
+        if (n > 0 && strncmp(target, "/proc/", 6)) {
+            dprintf(console, "guest: fd=%s %.*s\n", entry->d_name, (int)n, target);
+        }
+    }
+    if (d) {
+        closedir(d);
+    }
+}
+
+/* The kernel's log, for the marks. */
+static void say_marks(void)
+{
+    char record[8192];
+    int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    ssize_t n;
+
+    while (fd >= 0 && (n = read(fd, record, sizeof(record) - 1)) > 0) {
+        record[n] = '\0';
+        char *text = strstr(record, ";microvm: init ");
+        if (text) {
+            dprintf(console, "guest: mark=%.*s\n", (int)strcspn(text + 1, "\n"), text + 1);
+        }
+    }
+    close(fd);
+}
+
+int main(int argc, char **argv)
+{
+    struct stat root;
+
+    console = open("/dev/console", O_RDWR | O_NOCTTY | O_CLOEXEC);
+    dprintf(console, "\nguest: pid=%d\n", (int)getpid());
+    for (int i = 0; i < argc; i++) {
+        dprintf(console, "guest: argv=%s\n", argv[i]);
+    }
+    stat("/", &root);
+    dprintf(console, "guest: root=%u:%u\n", major(root.st_dev), minor(root.st_dev));
+    say_mounts();
+    say_descriptors();
+    say_marks();
+    dprintf(console, "guest: was-written=%s\n", access("/written", F_OK) ? "no" : "yes");
+    int fd = open("/written", O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    dprintf(console, "guest: writable=%s\n", fd >= 0 ? "yes" : "no");
+    dprintf(console, "guest: done\n");
+    if (fd >= 0) {
+        close(fd);
+    }
+    sync();
+    mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL);
+    tcdrain(console);
+    reboot(RB_POWER_OFF);
+    return 1;
+}
