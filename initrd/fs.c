@@ -91,7 +91,7 @@ static bool is_ext(struct fs_info *out, const struct fs_view *v)
     const char *type = "ext2";
 
     if (v->head_len < 2048 || le16_at(sb + 0x38) != 0xef53 || le32_at(sb + 0x18) > 6 ||
-        !le32_at(sb + 4) || !le32_at(sb + 0x28)) {
+        !le32_at(sb + 4) || !le32_at(sb + 0x20)) {
         return false;
     }
     uint32_t revision = le32_at(sb + 0x4c);

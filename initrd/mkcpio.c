@@ -91,6 +91,30 @@ static void *read_file(const char *path, size_t *len)
     return data;
 }
 
+/* On failure says why, and leaves no half-written file behind. */
+static bool write_file(const char *path, const void *init, size_t len)
+{
+    FILE *f = fopen(path, "wb");
+    struct stat st = {0};
+
+    if (!f) {
+        fprintf(stderr, "mkcpio: cannot write %s: %s\n", path, strerror(errno));
+        return false;
+    }
+    fstat(fileno(f), &st);
+    write_archive(f, init, len);
+    bool failed = fflush(f) || ferror(f);
+    int err = errno;
+    if (fclose(f) || failed) {
+        fprintf(stderr, "mkcpio: cannot write %s: %s\n", path, strerror(failed ? err : errno));
+        if (S_ISREG(st.st_mode)) {
+            unlink(path);
+        }
+        return false;
+    }
+    return true;
+}
+
 int main(int argc, char **argv)
 {
     size_t len = 0;
@@ -104,19 +128,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "mkcpio: cannot read %s: %s\n", argv[2], strerror(errno));
         return 1;
     }
-    FILE *f = fopen(argv[1], "wb");
-    if (!f) {
-        fprintf(stderr, "mkcpio: cannot write %s: %s\n", argv[1], strerror(errno));
-        free(init);
-        return 1;
-    }
-    write_archive(f, init, len);
+    bool written = write_file(argv[1], init, len);
     free(init);
-    bool failed = ferror(f);
-    if (fclose(f) || failed) {
-        fprintf(stderr, "mkcpio: cannot write %s: %s\n", argv[1], strerror(errno));
-        unlink(argv[1]);
-        return 1;
-    }
-    return 0;
+    return written ? 0 : 1;
 }

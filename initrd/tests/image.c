@@ -22,10 +22,11 @@ char *image_run(const char *command, const char *path, const char *input)
             argv[i] = g_strdup(path);
         }
     }
-    g_setenv("PATH", tools, TRUE);
     launcher = g_subprocess_launcher_new(
         (input ? G_SUBPROCESS_FLAGS_STDIN_PIPE : G_SUBPROCESS_FLAGS_NONE) |
-        G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_PIPE);
+        G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_PIPE |
+        G_SUBPROCESS_FLAGS_SEARCH_PATH_FROM_ENVP);
+    g_subprocess_launcher_setenv(launcher, "PATH", tools, TRUE);
     process = g_subprocess_launcher_spawnv(launcher, (const char *const *)argv, &error);
     g_assert_no_error(error);
     g_subprocess_communicate_utf8(process, input, NULL, &out, &err, &error);
