@@ -28,8 +28,12 @@ typedef enum {
     SCHEMA_BOOLEAN,
     SCHEMA_INTEGER,
     SCHEMA_NUMBER,
-    SCHEMA_PROPS, /* a property string, by ->props */
+    SCHEMA_PROPS,  /* a property string, by ->props; one that has a single sub-key is kept bare */
+    SCHEMA_CPUSET, /* "0,5,8-11"; kept without spaces */
 } SchemaType;
+
+/* Whether @value is good; @props is the parsed value of a SCHEMA_PROPS key, else NULL. */
+typedef gboolean (*SchemaRule)(const char *value, const PropStr *props, GError **error);
 
 typedef struct {
     const char *key; /* "memory", or the family's name: "net" */
@@ -39,6 +43,8 @@ typedef struct {
     const PropSpec *props;
     SchemaFate fate;
     const char *why; /* SCHEMA_USED: what becomes of it; SCHEMA_REFUSED: the reason, the way out */
+    SchemaRule format; /* Proxmox's own rule beyond ->type: a line that breaks it is dropped */
+    SchemaRule check;  /* what the board asks beyond that: a value that breaks it is an error */
 } SchemaKey;
 
 /* The table, and its number of rows. */
@@ -51,11 +57,16 @@ const SchemaKey *schema_lookup(const char *key, int *index);
  * Checks every key of @config against the table: unknown keys (a warning, as in Proxmox), types,
  * limits, sub-keys, refused keys. All that is wrong is said at once, one line each, as
  * "FILE:LINE: key: message". Values that Proxmox itself would warn about and drop are dropped from
- * @config with a warning in ->warnings, unless @strict. Returns FALSE with @error set.
+ * @config with a warning in ->warnings, unless @strict; of a key that stands twice the last good
+ * line stays. What stays is brought to one form, as Proxmox does: booleans are "1" or "0", integers
+ * have no leading zeros, strings that have no format lose the quotes around them. Values of
+ * SCHEMA_USED keys are UTF-8 without control characters (args: tabs). Returns FALSE with @error
+ * set.
  */
 gboolean schema_check(Config *config, gboolean strict, GError **error);
 
 /* The PropSpec tables plan.c parses values with. */
+extern const PropSpec schema_memory[];
 extern const PropSpec schema_net[];
 extern const PropSpec schema_drive[];
 extern const PropSpec schema_machine[];
