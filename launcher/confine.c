@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "confine.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define FIRST_FD 3
+#define MAX_HOST_CPUS 8192
+
+G_DEFINE_QUARK(confine - error - quark, confine_error)
+
+static gboolean fail(GError **error, ConfineErrorCode code, const char *what)
+{
+    g_set_error(error, CONFINE_ERROR, code, "%s: %s", what, g_strerror(errno));
+    return FALSE;
+}
+
+gboolean confine_standard_descriptors(GError **error)
+{
+    for (int fd = 0; fd < FIRST_FD; fd++) {
+        if (fcntl(fd, F_GETFD) >= 0)
+            continue;
+        /* The lowest free number is the one that open() takes. */
+        if (open("/dev/null", O_RDWR) != fd)
+            return fail(error, CONFINE_ERROR_DESCRIPTORS, "/dev/null");
+    }
+    return TRUE;
+}
+
+/* For kernels before 5.11, which lack CLOSE_RANGE_CLOEXEC. */
+static gboolean close_on_exec_by_proc(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    struct dirent *entry;
+
+    if (!dir)
+        return FALSE;
+    while ((entry = readdir(dir))) {
+        int fd = atoi(entry->d_name);
+
+        if (fd >= FIRST_FD)
+            fcntl(fd, F_SETFD, FD_CLOEXEC);
+    }
+    closedir(dir);
+    return TRUE;
+}
+
+gboolean confine_descriptors(GArray *fds, GError **error)
+{
+    if (close_range(FIRST_FD, ~0U, CLOSE_RANGE_CLOEXEC) < 0 && !close_on_exec_by_proc())
+        return fail(error, CONFINE_ERROR_DESCRIPTORS, "cannot close inherited descriptors");
+    /* First out of the way of each other's places, then into them. */
+    for (guint i = 0; i < fds->len; i++) {
+        int *fd = &g_array_index(fds, int, i);
+        int high = fcntl(*fd, F_DUPFD_CLOEXEC, FIRST_FD + (int)fds->len);
+
+        if (high < 0)
+            return fail(error, CONFINE_ERROR_DESCRIPTORS, "cannot move a descriptor");
+        close(*fd);
+        *fd = high;
+    }
+    for (guint i = 0; i < fds->len; i++) {
+        int *fd = &g_array_index(fds, int, i);
+
+        if (dup2(*fd, FIRST_FD + (int)i) < 0)
+            return fail(error, CONFINE_ERROR_DESCRIPTORS, "cannot place a descriptor");
+        close(*fd);
+        *fd = FIRST_FD + (int)i;
+    }
+    return TRUE;
+}
+
+gboolean confine_affinity(const char *list, GError **error)
+{
+    g_auto(GStrv) ranges = g_strsplit(list, ",", -1);
+    cpu_set_t *set = CPU_ALLOC(MAX_HOST_CPUS);
+    gsize size = CPU_ALLOC_SIZE(MAX_HOST_CPUS);
+    gboolean done;
+
+    g_assert(set);
+    CPU_ZERO_S(size, set);
+    for (char **range = ranges; *range; range++) {
+        const char *dash = strchr(*range, '-');
+        guint64 first = g_ascii_strtoull(*range, NULL, 10);
+        guint64 last = dash ? g_ascii_strtoull(dash + 1, NULL, 10) : first;
+
+        for (guint64 cpu = first; cpu <= last && cpu < MAX_HOST_CPUS; cpu++)
+            CPU_SET_S(cpu, size, set);
+    }
+    done = sched_setaffinity(0, size, set) == 0 ||
+           fail(error, CONFINE_ERROR_AFFINITY, "cannot run on these CPUs of the host");
+    CPU_FREE(set);
+    return done;
+}
+
+void confine_exec(const char *program, char **argv, GError **error)
+{
+    struct rlimit none = {0, 0};
+
+    umask(077);
+    if (setrlimit(RLIMIT_CORE, &none) < 0) {
+        fail(error, CONFINE_ERROR_EXEC, "cannot forbid core dumps");
+        return;
+    }
+    execv(program, argv);
+    fail(error, CONFINE_ERROR_EXEC, program);
+}

@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "host.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/io_uring.h>
+#include <net/if.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "launcher-paths.h"
+
+G_DEFINE_QUARK(host - error - quark, host_error)
+
+/* Where each HostFile may be: names beside the launcher, then installed paths, best first. */
+static const struct {
+    const char *what, *option;
+    const char *beside[3], *installed[3];
+} places[] = {
+    [HOST_QEMU] = {"QEMU", "--qemu", {"qemu-system-x86_64"}, {QEMU_PATH}},
+    [HOST_KERNEL] = {"guest kernel",
+                     "--kernel",
+                     {"vmlinux", "bzImage"},
+                     {DATA_DIR "/vmlinux", DATA_DIR "/vmlinuz"}},
+    [HOST_INITRD] = {"initrd", "--initrd", {"initrd"}, {DATA_DIR "/initrd"}},
+};
+
+/* Whether this kernel has io_uring and its settings (and any seccomp filter) let us use it. */
+static gboolean probe_io_uring(void)
+{
+    struct io_uring_params params = {0};
+    int fd = (int)syscall(SYS_io_uring_setup, 1, &params);
+
+    if (fd < 0)
+        return FALSE;
+    close(fd);
+    return TRUE;
+}
+
+static gboolean can_open(const char *path)
+{
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+
+    if (fd < 0)
+        return FALSE;
+    close(fd);
+    return TRUE;
+}
+
+Host *host_probe(void)
+{
+    Host *host = g_new0(Host, 1);
+    g_autofree char *exe = g_file_read_link("/proc/self/exe", NULL);
+
+    host->io_uring = probe_io_uring();
+    host->vhost_net = can_open("/dev/vhost-net");
+    host->exe_dir = exe ? g_path_get_dirname(exe) : NULL;
+    return host;
+}
+
+static gboolean assume_bridge(Host *host, const char *value)
+{
+    g_auto(GStrv) parts = g_strsplit(value, ":", 2);
+    guint64 mtu = 1500;
+
+    if (!parts[0] || !*parts[0])
+        return FALSE;
+    if (parts[1] && !g_ascii_string_to_unsigned(parts[1], 10, 1, 65535, &mtu, NULL))
+        return FALSE;
+    g_hash_table_insert(host->bridges, g_strdup(parts[0]), GUINT_TO_POINTER(mtu));
+    return TRUE;
+}
+
+static gboolean assume_kernel(Host *host, const char *value)
+{
+    const char *kind = strrchr(value, ':');
+    KernelImage *image;
+
+    if (!kind || kind == value || !kind[1])
+        return FALSE;
+    kind++;
+    if (strcmp(kind, "bzimage") == 0)
+        image = kernel_image_new(KERNEL_BZIMAGE, "Linux", "6.12.0");
+    else if (strcmp(kind, "microvm") == 0)
+        image = kernel_image_new(KERNEL_BZIMAGE, "Linux", "6.12.0-microvm");
+    else
+        image = kernel_image_new(KERNEL_PVH, strcmp(kind, "pvh") == 0 ? "Linux" : kind, NULL);
+    g_hash_table_insert(host->kernels, g_strndup(value, (gsize)(kind - 1 - value)), image);
+    return TRUE;
+}
+
+static gboolean assume_item(Host *host, const char *item)
+{
+    if (strcmp(item, "none") == 0)
+        return TRUE;
+    if (strcmp(item, "io_uring") == 0)
+        return host->io_uring = TRUE;
+    if (strcmp(item, "vhost-net") == 0)
+        return host->vhost_net = TRUE;
+    if (g_str_has_prefix(item, "bridge="))
+        return assume_bridge(host, item + strlen("bridge="));
+    if (g_str_has_prefix(item, "kernel="))
+        return assume_kernel(host, item + strlen("kernel="));
+    return FALSE;
+}
+
+Host *host_assume(const char *list, GError **error)
+{
+    g_autoptr(Host) host = g_new0(Host, 1);
+    g_auto(GStrv) items = g_strsplit(list, ",", -1);
+
+    host->assumed = TRUE;
+    host->bridges = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    host->kernels =
+        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)kernel_image_free);
+    for (char **item = items; *item; item++) {
+        if (!assume_item(host, *item)) {
+            g_set_error(error, HOST_ERROR, HOST_ERROR_ASSUME,
+                        "--assume: '%s' is none of io_uring, vhost-net, bridge=NAME[:MTU], "
+                        "kernel=PATH:KIND, none",
+                        *item);
+            return NULL;
+        }
+    }
+    return g_steal_pointer(&host);
+}
+
+void host_free(Host *host)
+{
+    if (!host)
+        return;
+    g_free(host->exe_dir);
+    g_clear_pointer(&host->bridges, g_hash_table_unref);
+    g_clear_pointer(&host->kernels, g_hash_table_unref);
+    g_free(host);
+}
+
+/* A bridge's or interface's name as the kernel allows it, so that it cannot lead out of sysfs. */
+static gboolean is_interface_name(const char *name)
+{
+    return *name && strlen(name) < IFNAMSIZ && !strchr(name, '/') && strcmp(name, ".") != 0 &&
+           strcmp(name, "..") != 0;
+}
+
+guint host_bridge_mtu(const Host *host, const char *name)
+{
+    g_autofree char *dir = NULL, *file = NULL, *text = NULL;
+
+    if (host->assumed)
+        return GPOINTER_TO_UINT(g_hash_table_lookup(host->bridges, name));
+    if (!is_interface_name(name))
+        return 0;
+    dir = g_strdup_printf("/sys/class/net/%s/bridge", name);
+    if (!g_file_test(dir, G_FILE_TEST_IS_DIR))
+        return 0;
+    file = g_strdup_printf("/sys/class/net/%s/mtu", name);
+    if (!g_file_get_contents(file, &text, NULL, NULL))
+        return 0;
+    return (guint)g_ascii_strtoull(text, NULL, 10);
+}
+
+KernelImage *host_kernel(const Host *host, const char *path, GError **error)
+{
+    const KernelImage *known;
+
+    if (!host->assumed)
+        return kernel_identify(path, error);
+    known = g_hash_table_lookup(host->kernels, path);
+    return known ? kernel_image_new(known->kind, known->os, known->release)
+                 : kernel_image_new(KERNEL_PVH, "Linux", NULL);
+}
+
+/* All paths where @file may be, best first. */
+static GPtrArray *candidates(const Host *host, HostFile file)
+{
+    GPtrArray *paths = g_ptr_array_new_with_free_func(g_free);
+
+    for (int i = 0; host->exe_dir && places[file].beside[i]; i++)
+        g_ptr_array_add(paths, g_build_filename(host->exe_dir, places[file].beside[i], NULL));
+    for (int i = 0; places[file].installed[i]; i++)
+        g_ptr_array_add(paths, g_strdup(places[file].installed[i]));
+    return paths;
+}
+
+char *host_find(const Host *host, HostFile file, const char *option, GError **error)
+{
+    g_autoptr(GPtrArray) paths = NULL;
+    g_autofree char *tried = NULL;
+
+    if (option)
+        return g_canonicalize_filename(option, NULL);
+    paths = candidates(host, file);
+    for (guint i = 0; i < paths->len; i++) {
+        if (host->assumed || access(paths->pdata[i], F_OK) == 0)
+            return g_strdup(paths->pdata[i]);
+    }
+    g_ptr_array_add(paths, NULL);
+    tried = g_strjoinv(", ", (char **)paths->pdata);
+    g_set_error(error, HOST_ERROR, HOST_ERROR_MISSING, "no %s: none of %s exists; name one by %s",
+                places[file].what, tried, places[file].option);
+    return NULL;
+}
+
+static gboolean same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+gboolean host_kernel_is_ours(const Host *host, const char *path, const KernelImage *image)
+{
+    g_autoptr(GPtrArray) ours = NULL;
+
+    if (kernel_has_our_release(image))
+        return TRUE;
+    ours = candidates(host, HOST_KERNEL);
+    for (guint i = 0; i < ours->len; i++) {
+        if (host->assumed ? strcmp(path, ours->pdata[i]) == 0 : same_file(path, ours->pdata[i]))
+            return TRUE;
+    }
+    return FALSE;
+}
+
+char *host_runtime_dir(const Host *host, const char *option)
+{
+    const char *xdg = host->assumed ? NULL : g_getenv("XDG_RUNTIME_DIR");
+
+    if (option)
+        return g_canonicalize_filename(option, NULL);
+    /* The XDG specification says to ignore a relative path. */
+    if (xdg && g_path_is_absolute(xdg))
+        return g_build_filename(xdg, "microvm", NULL);
+    return g_strdup("/run/microvm");
+}
+
+static gboolean missing(GError **error, const char *what, const char *path, const char *why)
+{
+    g_set_error(error, HOST_ERROR, HOST_ERROR_MISSING, "%s %s: %s", what, path, why);
+    return FALSE;
+}
+
+gboolean host_check_kvm(GError **error)
+{
+    if (can_open("/dev/kvm"))
+        return TRUE;
+    g_set_error(error, HOST_ERROR, HOST_ERROR_MISSING,
+                "KVM is needed, and /dev/kvm cannot be opened: %s; "
+                "'kvm: 0' in the config runs the guest without it, slowly",
+                g_strerror(errno));
+    return FALSE;
+}
+
+/* Opens @path by @flags and stats it. Returns FALSE with @error, naming it as @what. */
+static gboolean open_and_stat(const char *what, const char *path, int flags, struct stat *st,
+                              GError **error)
+{
+    int fd = open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), saved;
+
+    if (fd < 0 || fstat(fd, st) < 0) {
+        saved = errno;
+        if (fd >= 0)
+            close(fd);
+        return missing(error, what, path, g_strerror(saved));
+    }
+    close(fd);
+    return TRUE;
+}
+
+gboolean host_check_file(const char *what, const char *path, GError **error)
+{
+    struct stat st;
+
+    if (!open_and_stat(what, path, O_RDONLY, &st, error))
+        return FALSE;
+    return S_ISREG(st.st_mode) || missing(error, what, path, "not a regular file");
+}
+
+gboolean host_check_program(const char *path, GError **error)
+{
+    struct stat st;
+
+    if (!host_check_file("QEMU", path, error))
+        return FALSE;
+    if (access(path, X_OK) < 0 || stat(path, &st) < 0)
+        return missing(error, "QEMU", path, g_strerror(errno));
+    return TRUE;
+}
+
+gboolean host_check_disk(const char *path, gboolean device, gboolean readonly, GError **error)
+{
+    struct stat st;
+
+    /* What it is comes first: open() says less of a directory or a socket. */
+    if (stat(path, &st) < 0)
+        return missing(error, "disk", path, g_strerror(errno));
+    if (S_ISDIR(st.st_mode))
+        return missing(error, "disk", path, "a directory");
+    if (device && !S_ISBLK(st.st_mode))
+        return missing(error, "disk", path, "not a block device");
+    if (!device && !S_ISREG(st.st_mode))
+        return missing(error, "disk", path, "not a regular file");
+    return open_and_stat("disk", path, readonly ? O_RDONLY : O_RDWR, &st, error);
+}
+
+gboolean host_make_runtime_dir(const char *dir, gboolean *made, GError **error)
+{
+    struct stat st;
+
+    *made = mkdir(dir, 0700) == 0;
+    if (!*made && errno != EEXIST)
+        return missing(error, "run directory", dir, g_strerror(errno));
+    if (stat(dir, &st) < 0)
+        return missing(error, "run directory", dir, g_strerror(errno));
+    if (!S_ISDIR(st.st_mode))
+        return missing(error, "run directory", dir, "not a directory");
+    if ((st.st_uid != geteuid() && st.st_uid != 0) || (st.st_mode & 022))
+        return missing(error, "run directory", dir, "other users can write in it");
+    if (access(dir, W_OK | X_OK) < 0)
+        return missing(error, "run directory", dir, g_strerror(errno));
+    return TRUE;
+}
+
+/* The process id that @pidfile holds, or 0. */
+static long pid_in_file(const char *pidfile)
+{
+    g_autofree char *text = NULL;
+
+    if (!g_file_get_contents(pidfile, &text, NULL, NULL))
+        return 0;
+    return (long)g_ascii_strtoll(text, NULL, 10);
+}
+
+gboolean host_check_not_running(const char *id, const char *pidfile, GError **error)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    int fd = open(pidfile, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+    int failed;
+    long pid;
+
+    if (fd < 0 && errno == ENOENT)
+        return TRUE;
+    if (fd < 0)
+        return missing(error, "pidfile", pidfile, g_strerror(errno));
+    /* QEMU's lock is of the process, but this asks without one of ours to lose at close(). */
+    failed = fcntl(fd, F_OFD_GETLK, &lock) < 0 ? errno : 0;
+    close(fd);
+    if (failed)
+        return missing(error, "pidfile", pidfile, g_strerror(failed));
+    if (lock.l_type == F_UNLCK)
+        return TRUE;
+    pid = lock.l_pid > 0 ? (long)lock.l_pid : pid_in_file(pidfile);
+    g_set_error(error, HOST_ERROR, HOST_ERROR_RUNNING,
+                "guest %s runs already, as process %ld (%s is locked)", id, pid, pidfile);
+    return FALSE;
+}

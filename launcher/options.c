@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "options.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "launcher-paths.h"
+
+enum {
+    OPT_HELP = 256,
+    OPT_VERSION,
+    OPT_DUMP,
+    OPT_CHECK,
+    OPT_PRINT,
+    OPT_PRINT0,
+    OPT_STRICT,
+    OPT_ASSUME,
+    OPT_ID,
+    OPT_STORAGE_CFG,
+    OPT_NET,
+    OPT_RUNTIME_DIR,
+    OPT_DAEMONIZE,
+    OPT_QEMU,
+    OPT_KERNEL,
+    OPT_INITRD,
+};
+
+/* One row an option; ->value is the name of its value in --help, NULL when it takes none. */
+static const struct {
+    int code;
+    const char *name, *value, *help;
+} table[] = {
+    {OPT_ID, "id", "ID", "the guest's id, when the file is not named ID.conf"},
+    {OPT_STORAGE_CFG, "storage-cfg", "FILE", "storages, in the syntax of Proxmox's storage.cfg"},
+    {OPT_NET, "net", "user[,hostfwd=F]…",
+     "QEMU's user network instead of bridges; F forwards a port to net0:\n"
+     "tcp:[ADDRESS]:PORT-:PORT (or udp:), on 127.0.0.1 without ADDRESS"},
+    {OPT_RUNTIME_DIR, "runtime-dir", "DIR",
+     "where sockets and pidfile go (default $XDG_RUNTIME_DIR/microvm,\n"
+     "or /run/microvm)"},
+    {OPT_DAEMONIZE, "daemonize", NULL, "return as soon as the guest runs"},
+    {OPT_QEMU, "qemu", "FILE", "the QEMU to run"},
+    {OPT_KERNEL, "kernel", "FILE", "the kernel to boot, unless the config's args name one"},
+    {OPT_INITRD, "initrd", "FILE", "the initrd to boot with"},
+    {OPT_DUMP, "dump", NULL, "show the config's keys as they were read, and stop"},
+    {OPT_CHECK, "check", NULL, "say all that is wrong with the config, and stop"},
+    {OPT_PRINT, "print", NULL, "show QEMU's command line, quoted for a shell, and stop"},
+    {OPT_PRINT0, "print0", NULL, "the same with a NUL behind each word, and stop"},
+    {OPT_ASSUME, "assume", "LIST",
+     "with --print: do not look at this machine but take it to have LIST,\n"
+     "of io_uring, vhost-net, bridge=NAME[:MTU], kernel=PATH:KIND; or none"},
+    {OPT_STRICT, "strict", NULL, "refuse lines that Proxmox warns about and drops"},
+    {OPT_HELP, "help", NULL, "this text"},
+    {OPT_VERSION, "version", NULL, "the version"},
+};
+
+static void print_help(void)
+{
+    printf("Usage: microvm-launch [OPTION]… CONFIG [-- QEMU-ARGUMENT…]\n"
+           "Starts the guest of a Proxmox config (114.conf) on QEMU's microvm board.\n\n");
+    for (gsize i = 0; i < G_N_ELEMENTS(table); i++) {
+        g_auto(GStrv) lines = g_strsplit(table[i].help, "\n", -1);
+        g_autofree char *left =
+            g_strdup_printf("--%s%s%s", table[i].name, table[i].value ? " " : "",
+                            table[i].value ? table[i].value : "");
+
+        if (strlen(left) > 20)
+            printf("  %s\n  %-22s%s\n", left, "", lines[0]);
+        else
+            printf("  %-22s%s\n", left, lines[0]);
+        for (char **line = lines + 1; *line; line++)
+            printf("  %-22s%s\n", "", *line);
+    }
+    printf("\nQEMU, kernel and initrd are looked for beside the launcher, then in\n"
+           "%s and %s.\n\n"
+           "Exit status: that of QEMU, which takes the launcher's place; before that\n"
+           "  1  the config, or this machine, does not allow it (one line on stderr says why)\n"
+           "  2  the command line is wrong\n"
+           "  3  a guest of this id runs already\n",
+           QEMU_PATH, DATA_DIR);
+}
+
+static void apply(Options *options, int code, const char *value)
+{
+    switch (code) {
+    case OPT_DUMP:
+        options->mode = MODE_DUMP;
+        break;
+    case OPT_CHECK:
+        options->mode = MODE_CHECK;
+        break;
+    case OPT_PRINT:
+        options->mode = MODE_PRINT;
+        break;
+    case OPT_PRINT0:
+        options->mode = MODE_PRINT0;
+        break;
+    case OPT_STRICT:
+        options->strict = TRUE;
+        break;
+    case OPT_ASSUME:
+        options->assume = value;
+        break;
+    case OPT_ID:
+        options->plan.id = value;
+        break;
+    case OPT_STORAGE_CFG:
+        options->storage_cfg = value;
+        break;
+    case OPT_NET:
+        options->plan.net = value;
+        break;
+    case OPT_RUNTIME_DIR:
+        options->plan.runtime_dir = value;
+        break;
+    case OPT_DAEMONIZE:
+        options->plan.daemonize = TRUE;
+        break;
+    case OPT_QEMU:
+        options->plan.qemu = value;
+        break;
+    case OPT_KERNEL:
+        options->plan.kernel = value;
+        break;
+    case OPT_INITRD:
+        options->plan.initrd = value;
+        break;
+    }
+}
+
+static OptionsResult bad(const char *what)
+{
+    fprintf(stderr, "microvm-launch: %s; see --help\n", what);
+    return OPTIONS_BAD;
+}
+
+/* The words that remain: CONFIG, and what followed "--". */
+static OptionsResult parse_words(int argc, char **argv, int from, Options *options)
+{
+    int end = from;
+
+    while (end < argc && strcmp(argv[end], "--") != 0)
+        end++;
+    if (end == from)
+        return bad("no config file given");
+    if (end > from + 1)
+        return bad("more than one config file given (arguments for QEMU go after '--')");
+    options->config = argv[from];
+    if (end < argc)
+        options->plan.trailing = (const char *const *)argv + end + 1;
+    if (options->assume && options->mode != MODE_PRINT && options->mode != MODE_PRINT0)
+        return bad("--assume goes with --print or --print0 only");
+    return OPTIONS_OK;
+}
+
+/* Where "--" stands, or @argc: getopt is not to see what is behind it, nor to drop it. */
+static int find_separator(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--") == 0)
+            return i;
+    }
+    return argc;
+}
+
+OptionsResult options_parse(int argc, char **argv, Options *options)
+{
+    struct option longs[G_N_ELEMENTS(table) + 1] = {0};
+    int end = find_separator(argc, argv), code;
+
+    memset(options, 0, sizeof(*options));
+    for (gsize i = 0; i < G_N_ELEMENTS(table); i++)
+        longs[i] = (struct option){table[i].name, table[i].value ? required_argument : no_argument,
+                                   NULL, table[i].code};
+    while ((code = getopt_long(end, argv, "h", longs, NULL)) != -1) {
+        if (code == OPT_HELP || code == 'h') {
+            print_help();
+            return OPTIONS_DONE;
+        }
+        if (code == OPT_VERSION) {
+            printf("microvm-launch %s\n", PACKAGE_VERSION);
+            return OPTIONS_DONE;
+        }
+        if (code == '?')
+            return OPTIONS_BAD;
+        apply(options, code, optarg);
+    }
+    return parse_words(argc, argv, optind, options);
+}

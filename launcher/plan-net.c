@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "plan-parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "schema.h"
+
+/* The first descriptor that is ours to hand to QEMU: behind stdin, stdout, stderr. */
+#define FIRST_FD 3
+
+void plan_nic_free(PlanNic *nic)
+{
+    g_free(nic->key);
+    g_free(nic->bridge);
+    g_free(nic->ifname);
+    g_clear_pointer(&nic->hostfwd, g_ptr_array_unref);
+    g_free(nic);
+}
+
+/*
+ * A NIC without macaddr= gets an address that stays the same from start to start, so that leases
+ * and the guest's own configuration hold: Proxmox's prefix, the rest from guest id and key.
+ */
+static void derive_mac(const Plan *plan, PlanNic *nic)
+{
+    g_autofree char *name = g_strdup_printf("%s:%s", plan->id, nic->key);
+    g_autofree char *sum = g_compute_checksum_for_string(G_CHECKSUM_SHA256, name, -1);
+
+    for (char *p = sum; *p; p++)
+        *p = g_ascii_toupper(*p);
+    g_snprintf(nic->mac, sizeof(nic->mac), "BC:24:11:%.2s:%.2s:%.2s", sum, sum + 2, sum + 4);
+}
+
+/* mtu=1 means the bridge's, which is also the default. */
+static gboolean set_mtu(const PlanContext *ctx, const ConfigKey *key, PlanNic *nic, gint64 asked,
+                        GError **error)
+{
+    guint bridge = nic->bridge ? host_bridge_mtu(ctx->host, nic->bridge) : 0;
+
+    nic->mtu = asked > 1 ? (guint)asked : bridge;
+    if (bridge && nic->mtu > bridge)
+        return plan_fail(ctx, key, error, "mtu=%u is above that of bridge %s, %u", nic->mtu,
+                         nic->bridge, bridge);
+    return TRUE;
+}
+
+/* What Proxmox's own side would do on the host; leaving tag out would put a guest on a wrong net.
+ */
+static gboolean check_host_side(const PlanContext *ctx, const ConfigKey *key, const PropStr *props,
+                                GError **error)
+{
+    if (propstr_get(props, "tag") || propstr_get(props, "trunks"))
+        return plan_fail(ctx, key, error,
+                         "VLANs (tag=, trunks=) are set up on Proxmox hosts only; name a bridge "
+                         "that is in the VLAN");
+    if (propstr_get_bool(props, "firewall", FALSE))
+        plan_warn(ctx, key, "firewall=1: there is no Proxmox firewall on this host");
+    if (propstr_get(props, "rate"))
+        plan_warn(ctx, key, "rate= is not applied on this host");
+    return TRUE;
+}
+
+static gboolean set_bridge(const PlanContext *ctx, const ConfigKey *key, PlanNic *nic,
+                           const PropStr *props, GError **error)
+{
+    const char *bridge = propstr_get(props, "bridge");
+
+    if (!bridge || ctx->options->net)
+        return TRUE;
+    nic->bridge = g_strdup(bridge);
+    nic->ifname = g_strdup_printf("tap%si%d", ctx->plan->id, nic->index);
+    nic->vhost = ctx->host->vhost_net;
+    return check_host_side(ctx, key, props, error);
+}
+
+gboolean plan_nic(const PlanContext *ctx, const ConfigKey *key, int index, GError **error)
+{
+    g_autoptr(PropStr) props = plan_parse(ctx, key, schema_net, error);
+    PlanNic *nic;
+
+    if (!props)
+        return FALSE;
+    nic = g_new0(PlanNic, 1);
+    g_ptr_array_add(ctx->plan->nics, nic);
+    nic->key = g_strdup(key->key);
+    nic->index = index;
+    nic->line = key->line;
+    nic->hostfwd = g_ptr_array_new_with_free_func(g_free);
+    nic->queues = (guint)MAX(1, propstr_get_int(props, "queues", 0));
+    nic->link_down = propstr_get_bool(props, "link_down", FALSE);
+    nic->first_fd = -1;
+    if (propstr_get(props, "macaddr"))
+        g_strlcpy(nic->mac, propstr_get(props, "macaddr"), sizeof(nic->mac));
+    else
+        derive_mac(ctx->plan, nic);
+    return set_bridge(ctx, key, nic, props, error) &&
+           set_mtu(ctx, key, nic, propstr_get_int(props, "mtu", 0), error);
+}
+
+/* "tcp:[ADDRESS]:PORT-[ADDRESS]:PORT", IPv4. Without an address the host listens on loopback. */
+static char *parse_hostfwd(const char *text)
+{
+    static GRegex *regex;
+    g_autoptr(GMatchInfo) match = NULL;
+    g_autofree char *proto = NULL, *host = NULL, *host_port = NULL, *guest = NULL,
+                    *guest_port = NULL;
+
+    if (!regex)
+        regex = g_regex_new("\\A(tcp|udp):((?:\\d{1,3}\\.){3}\\d{1,3})?:(\\d{1,5})"
+                            "-((?:\\d{1,3}\\.){3}\\d{1,3})?:(\\d{1,5})\\z",
+                            0, 0, NULL);
+    if (!g_regex_match(regex, text, 0, &match))
+        return NULL;
+    proto = g_match_info_fetch(match, 1);
+    host = g_match_info_fetch(match, 2);
+    host_port = g_match_info_fetch(match, 3);
+    guest = g_match_info_fetch(match, 4);
+    guest_port = g_match_info_fetch(match, 5);
+    if (atoi(host_port) > 65535 || atoi(guest_port) > 65535 || atoi(guest_port) == 0 ||
+        atoi(host_port) == 0)
+        return NULL;
+    return g_strdup_printf("%s:%s:%s-%s:%s", proto, *host ? host : "127.0.0.1", host_port, guest,
+                           guest_port);
+}
+
+static gboolean bad_net_option(GError **error, const char *part)
+{
+    g_set_error(error, PLAN_ERROR, PLAN_ERROR_OPTION,
+                "--net: '%s' is not right: want user[,hostfwd=tcp:[ADDRESS]:PORT-[ADDRESS]:PORT]…",
+                part);
+    return FALSE;
+}
+
+/* Reads --net user,…; forwarded ports go to the first NIC. */
+static gboolean apply_net_option(const PlanContext *ctx, GError **error)
+{
+    g_auto(GStrv) parts = g_strsplit(ctx->options->net, ",", -1);
+    PlanNic *first = ctx->plan->nics->len ? ctx->plan->nics->pdata[0] : NULL;
+
+    if (g_strcmp0(parts[0], "user") != 0)
+        return bad_net_option(error, ctx->options->net);
+    for (char **part = parts + 1; *part; part++) {
+        char *forward =
+            g_str_has_prefix(*part, "hostfwd=") ? parse_hostfwd(*part + strlen("hostfwd=")) : NULL;
+
+        if (!forward)
+            return bad_net_option(error, *part);
+        if (!first) {
+            g_free(forward);
+            return plan_fail(ctx, NULL, error, "--net: hostfwd= needs a net0, and there is none");
+        }
+        g_ptr_array_add(first->hostfwd, forward);
+    }
+    return TRUE;
+}
+
+static int by_index(gconstpointer a, gconstpointer b)
+{
+    return (*(PlanNic *const *)a)->index - (*(PlanNic *const *)b)->index;
+}
+
+gboolean plan_net_finish(const PlanContext *ctx, GError **error)
+{
+    int fd = FIRST_FD;
+
+    g_ptr_array_sort(ctx->plan->nics, by_index);
+    if (ctx->options->net && !apply_net_option(ctx, error))
+        return FALSE;
+    for (guint i = 0; i < ctx->plan->nics->len; i++) {
+        PlanNic *nic = ctx->plan->nics->pdata[i];
+
+        if (!nic->bridge)
+            continue;
+        nic->first_fd = fd;
+        fd += (int)nic->queues * (nic->vhost ? 2 : 1);
+    }
+    return TRUE;
+}

@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "plan-parts.h"
+
+#include <stdarg.h>
+#include <string.h>
+#include <sys/un.h>
+
+#include "schema.h"
+
+/* Proxmox's. */
+#define DEFAULT_MEMORY_MIB 512
+
+/* Proxmox's; a tap's name must fit into 15 characters: "tap" 9 digits "i31". */
+#define MAX_ID 999999999
+
+G_DEFINE_QUARK(plan - error - quark, plan_error)
+
+static char *locate(const PlanContext *ctx, const ConfigKey *key)
+{
+    if (!key)
+        return g_strdup_printf("%s: ", ctx->config->file);
+    return g_strdup_printf("%s:%u: %s: ", ctx->config->file, key->line, key->key);
+}
+
+gboolean plan_fail(const PlanContext *ctx, const ConfigKey *key, GError **error, const char *format,
+                   ...)
+{
+    g_autofree char *where = locate(ctx, key), *text = NULL;
+    va_list ap;
+
+    va_start(ap, format);
+    text = g_strdup_vprintf(format, ap);
+    va_end(ap);
+    g_set_error(error, PLAN_ERROR, PLAN_ERROR_CONFIG, "%s%s", where, text);
+    return FALSE;
+}
+
+gboolean plan_fail_because(const PlanContext *ctx, const ConfigKey *key, GError **error,
+                           GError *cause)
+{
+    plan_fail(ctx, key, error, "%s", cause->message);
+    g_error_free(cause);
+    return FALSE;
+}
+
+void plan_warn(const PlanContext *ctx, const ConfigKey *key, const char *format, ...)
+{
+    g_autofree char *where = locate(ctx, key), *text = NULL;
+    va_list ap;
+
+    va_start(ap, format);
+    text = g_strdup_vprintf(format, ap);
+    va_end(ap);
+    g_ptr_array_add(ctx->plan->warnings, g_strconcat(where, text, NULL));
+}
+
+PropStr *plan_parse(const PlanContext *ctx, const ConfigKey *key, const PropSpec *specs,
+                    GError **error)
+{
+    GError *cause = NULL;
+    PropStr *props = propstr_parse(key->value, specs, &cause);
+
+    if (!props)
+        plan_fail_because(ctx, key, error, cause);
+    return props;
+}
+
+gboolean plan_bool(const PlanContext *ctx, const char *key, gboolean fallback)
+{
+    const char *text = config_get(ctx->config, key);
+    gboolean value;
+
+    return text && propstr_bool(text, &value, NULL) ? value : fallback;
+}
+
+gboolean plan_number(const PlanContext *ctx, const char *key, guint64 min, guint64 max,
+                     guint64 fallback, guint64 *value, GError **error)
+{
+    const ConfigKey *entry = config_find(ctx->config, key);
+    GError *cause = NULL;
+
+    *value = fallback;
+    if (entry && !propstr_uint(entry->value, min, max, value, &cause))
+        return plan_fail_because(ctx, entry, error, cause);
+    return TRUE;
+}
+
+/* The guest's id: --id, or the digits in "114.conf". */
+static gboolean plan_id(const PlanContext *ctx, GError **error)
+{
+    g_autofree char *base = g_path_get_basename(ctx->config->file);
+    gboolean given = ctx->options->id != NULL;
+    const char *text = given ? ctx->options->id : base;
+    guint64 id;
+
+    if (!given && g_str_has_suffix(base, ".conf"))
+        base[strlen(base) - strlen(".conf")] = '\0';
+    if (!propstr_uint(text, 1, MAX_ID, &id, NULL)) {
+        g_autofree char *quoted = propstr_quote(text);
+
+        if (given)
+            return plan_fail(ctx, NULL, error, "--id: %s is not a guest id, 1 to %d", quoted,
+                             MAX_ID);
+        return plan_fail(ctx, NULL, error, "%s is not a guest id, as in 114.conf; give --id",
+                         quoted);
+    }
+    ctx->plan->id = g_strdup_printf("%" G_GUINT64_FORMAT, id);
+    return TRUE;
+}
+
+/* A path in the run directory, by guest id and @suffix. */
+static char *runtime_path(const Plan *plan, const char *suffix)
+{
+    return g_strdup_printf("%s/%s.%s", plan->runtime_dir, plan->id, suffix);
+}
+
+static gboolean plan_paths(const PlanContext *ctx, GError **error)
+{
+    Plan *plan = ctx->plan;
+    /* The longest name in it: "999999999.serial0". */
+    gsize longest = strlen(plan->id) + strlen("/.serial0");
+
+    plan->runtime_dir = host_runtime_dir(ctx->host, ctx->options->runtime_dir);
+    if (strlen(plan->runtime_dir) + longest >= sizeof(((struct sockaddr_un *)0)->sun_path))
+        return plan_fail(ctx, NULL, error,
+                         "the run directory's name is too long for a socket (%s); choose another "
+                         "by --runtime-dir",
+                         plan->runtime_dir);
+    plan->pidfile = runtime_path(plan, "pid");
+    plan->qmp = runtime_path(plan, "qmp");
+    plan->qemu = host_find(ctx->host, HOST_QEMU, ctx->options->qemu, error);
+    return plan->qemu != NULL;
+}
+
+static gboolean plan_machine(const PlanContext *ctx, GError **error)
+{
+    const ConfigKey *key = config_find(ctx->config, "machine");
+    g_autoptr(PropStr) props = NULL;
+    const char *type;
+
+    if (key && !(props = plan_parse(ctx, key, schema_machine, error)))
+        return FALSE;
+    type = props ? propstr_get(props, "type") : NULL;
+    ctx->plan->machine = g_strdup(type ? type : "microvm");
+    return TRUE;
+}
+
+static void plan_rtc(const PlanContext *ctx)
+{
+    const char *start = config_get(ctx->config, "startdate");
+
+    if (start && strcmp(start, "now") != 0)
+        ctx->plan->rtc_base = g_strdup(start);
+    else if (plan_bool(ctx, "localtime", FALSE))
+        ctx->plan->rtc_base = g_strdup("localtime");
+    ctx->plan->rtc_driftfix = plan_bool(ctx, "tdf", FALSE);
+}
+
+/* Huge pages come from the kernel's pool by memfd, so that no hugetlbfs need be mounted. */
+static gboolean plan_memory(const PlanContext *ctx, GError **error)
+{
+    const ConfigKey *key = config_find(ctx->config, "memory");
+    const char *pages = config_get(ctx->config, "hugepages");
+    g_autoptr(PropStr) props = NULL;
+    guint64 page;
+
+    if (key && !(props = plan_parse(ctx, key, schema_memory, error)))
+        return FALSE;
+    ctx->plan->memory_mib = DEFAULT_MEMORY_MIB;
+    if (props)
+        ctx->plan->memory_mib = (guint64)propstr_get_int(props, "current", DEFAULT_MEMORY_MIB);
+    if (!pages)
+        return TRUE;
+    page = strcmp(pages, "1024") == 0 ? 1024 : 2;
+    if (ctx->plan->memory_mib % page)
+        return plan_fail(ctx, config_find(ctx->config, "hugepages"), error,
+                         "memory: %" G_GUINT64_FORMAT " is not a multiple of %" G_GUINT64_FORMAT,
+                         ctx->plan->memory_mib, page);
+    ctx->plan->hugepage_mib = (guint)page;
+    return TRUE;
+}
+
+static gboolean plan_smbios(const PlanContext *ctx, const ConfigKey *key, int index, GError **error)
+{
+    static const char *const names[] = {"family", "manufacturer", "product", "serial",
+                                        "sku",    "uuid",         "version"};
+    g_autoptr(PropStr) props = plan_parse(ctx, key, schema_smbios1, error);
+    gboolean base64 = props && propstr_get_bool(props, "base64", FALSE);
+
+    (void)index;
+    for (gsize i = 0; props && i < G_N_ELEMENTS(names); i++) {
+        const char *value = propstr_get(props, names[i]);
+        g_autofree char *text = NULL;
+        gsize len;
+
+        if (!value)
+            continue;
+        if (base64 && strcmp(names[i], "uuid") != 0) {
+            g_autofree guchar *bytes = g_base64_decode(value, &len);
+
+            text = g_strndup((const char *)bytes, len);
+        }
+        g_ptr_array_add(ctx->plan->smbios, g_strdup(names[i]));
+        g_ptr_array_add(ctx->plan->smbios, g_strdup(text ? text : value));
+    }
+    return props != NULL;
+}
+
+static gboolean plan_numa(const PlanContext *ctx, const ConfigKey *key, int index, GError **error)
+{
+    (void)index;
+    if (!plan_bool(ctx, "numa", FALSE))
+        return TRUE;
+    return plan_fail(ctx, key, error, "the board's ACPI tables have no NUMA nodes; write numa: 0");
+}
+
+static gboolean plan_basics(const PlanContext *ctx, GError **error)
+{
+    const char *name = config_get(ctx->config, "name");
+    Plan *plan = ctx->plan;
+
+    plan->name = name ? g_strdup(name) : g_strdup_printf("vm%s", plan->id);
+    plan->kvm = plan_bool(ctx, "kvm", TRUE);
+    plan->ksm = plan_bool(ctx, "allow-ksm", TRUE);
+    plan->no_reboot = !plan_bool(ctx, "reboot", TRUE);
+    plan->frozen = plan_bool(ctx, "freeze", FALSE);
+    plan->affinity = g_strdup(config_get(ctx->config, "affinity"));
+    plan_rtc(ctx);
+    return plan_memory(ctx, error) && plan_machine(ctx, error) && plan_cpu(ctx, error);
+}
+
+static gboolean plan_serial(const PlanContext *ctx, const ConfigKey *key, int index, GError **error)
+{
+    PlanSerial *serial = g_new0(PlanSerial, 1);
+
+    (void)error;
+    g_ptr_array_add(ctx->plan->serials, serial);
+    serial->index = index;
+    if (strcmp(key->value, "socket") == 0)
+        serial->path = runtime_path(ctx->plan, key->key);
+    else
+        serial->device = g_strdup(key->value);
+    return TRUE;
+}
+
+static gboolean plan_agent(const PlanContext *ctx, const ConfigKey *key, int index, GError **error)
+{
+    g_autoptr(PropStr) props = plan_parse(ctx, key, schema_agent, error);
+
+    (void)index;
+    if (!props)
+        return FALSE;
+    if (propstr_get_bool(props, "enabled", FALSE))
+        ctx->plan->agent = runtime_path(ctx->plan, "qga");
+    return TRUE;
+}
+
+static gboolean plan_rng(const PlanContext *ctx, const ConfigKey *key, int index, GError **error)
+{
+    g_autoptr(PropStr) props = plan_parse(ctx, key, schema_rng, error);
+
+    (void)index;
+    if (!props)
+        return FALSE;
+    ctx->plan->rng_source = g_strdup(propstr_get(props, "source"));
+    ctx->plan->rng_max_bytes = (guint64)propstr_get_int(props, "max_bytes", 1024);
+    ctx->plan->rng_period = (guint64)propstr_get_int(props, "period", 1000);
+    return TRUE;
+}
+
+static gboolean plan_vga(const PlanContext *ctx, const ConfigKey *key, int index, GError **error)
+{
+    g_autoptr(PropStr) props = plan_parse(ctx, key, schema_vga, error);
+    const char *type = props ? propstr_get(props, "type") : NULL;
+
+    (void)index;
+    if (!props)
+        return FALSE;
+    if (!type || strcmp(type, "none") == 0)
+        return TRUE;
+    if (!config_find(ctx->config, type))
+        return plan_fail(ctx, key, error, "there is no %s in this config", type);
+    return TRUE;
+}
+
+typedef gboolean (*PlanKeyFunc)(const PlanContext *, const ConfigKey *, int, GError **);
+
+/*
+ * Keys that are looked at wherever they stand. Those without a function are read by name, or have
+ * one value only that works here; vmgenid has no place on this board, and no guest needs one.
+ */
+static const struct {
+    const char *key;
+    PlanKeyFunc plan;
+} used_keys[] = {
+    {"acpi", NULL},      {"affinity", NULL},      {"agent", plan_agent},   {"allow-ksm", NULL},
+    {"arch", NULL},      {"args", NULL},          {"balloon", NULL},       {"bios", NULL},
+    {"boot", NULL},      {"bootdisk", NULL},      {"cores", NULL},         {"cpu", NULL},
+    {"freeze", NULL},    {"hugepages", NULL},     {"ide", plan_disk},      {"kvm", NULL},
+    {"localtime", NULL}, {"machine", NULL},       {"memory", NULL},        {"name", NULL},
+    {"net", plan_nic},   {"numa", plan_numa},     {"reboot", NULL},        {"rng", plan_rng},
+    {"scsi", plan_disk}, {"serial", plan_serial}, {"smbios", plan_smbios}, {"smp", NULL},
+    {"sockets", NULL},   {"startdate", NULL},     {"tablet", NULL},        {"tdf", NULL},
+    {"vcpus", NULL},     {"vga", plan_vga},       {"virtio", plan_disk},   {"vmgenid", NULL},
+};
+
+/* "scsi" of "scsi12", with 12 in @index; -1 for a key without a number. */
+static char *split_key(const char *key, int *index)
+{
+    gsize len = strcspn(key, G_CSET_DIGITS);
+
+    *index = key[len] ? (int)g_ascii_strtoull(key + len, NULL, 10) : -1;
+    return g_strndup(key, len);
+}
+
+static gboolean plan_key(const PlanContext *ctx, const ConfigKey *key, GError **error)
+{
+    const SchemaKey *row = schema_lookup(key->key, NULL);
+    int index;
+    g_autofree char *family = split_key(key->key, &index);
+
+    for (gsize i = 0; i < G_N_ELEMENTS(used_keys); i++) {
+        if (strcmp(family, used_keys[i].key) == 0)
+            return !used_keys[i].plan || used_keys[i].plan(ctx, key, index, error);
+    }
+    if (row && row->fate == SCHEMA_USED)
+        return plan_fail(
+            ctx, key, error,
+            "this version cannot give a guest this; remove the line, or do it in args");
+    return TRUE;
+}
+
+static int by_serial(gconstpointer a, gconstpointer b)
+{
+    return (*(PlanSerial *const *)a)->index - (*(PlanSerial *const *)b)->index;
+}
+
+static gboolean plan_keys(const PlanContext *ctx, GError **error)
+{
+    Plan *plan = ctx->plan;
+    for (guint i = 0; i < ctx->config->keys->len; i++) {
+        if (!plan_key(ctx, ctx->config->keys->pdata[i], error))
+            return FALSE;
+    }
+    g_ptr_array_sort(plan->serials, by_serial);
+    for (guint i = 0; i < plan->serials->len; i++)
+        plan->virtio_serial |= ((PlanSerial *)plan->serials->pdata[i])->index > 0;
+    plan->virtio_serial |= plan->agent != NULL;
+    plan->balloon = g_strcmp0(config_get(ctx->config, "balloon"), "0") != 0;
+    return plan_net_finish(ctx, error);
+}
+
+/* The words of args, then those after "--". They are appended and nothing else. */
+static gboolean plan_extra(const PlanContext *ctx, GError **error)
+{
+    const ConfigKey *args = config_find(ctx->config, "args");
+    GStrvBuilder *words = g_strv_builder_new();
+    GError *cause = NULL;
+    g_auto(GStrv) own = args ? propstr_shellwords(args->value, &cause) : NULL;
+
+    if (own)
+        g_strv_builder_addv(words, (const char **)own);
+    if (ctx->options->trailing)
+        g_strv_builder_addv(words, (const char **)ctx->options->trailing);
+    ctx->plan->extra = g_strv_builder_end(words);
+    g_strv_builder_unref(words);
+    return !cause || plan_fail_because(ctx, args, error, cause);
+}
+
+static void request_slot(GArray *requests, SlotUse use, int index, int *slot)
+{
+    SlotRequest request = {.use = use, .index = index, .slot = slot};
+
+    g_array_append_val(requests, request);
+}
+
+static gboolean plan_slots(const PlanContext *ctx, gboolean has_boot_disk, GError **error)
+{
+    Plan *plan = ctx->plan;
+    g_autoptr(GArray) requests = g_array_new(FALSE, FALSE, sizeof(SlotRequest));
+
+    for (guint i = 0; i < plan->disks->len; i++) {
+        PlanDisk *disk = plan->disks->pdata[i];
+
+        if (i == 0 && has_boot_disk)
+            request_slot(requests, SLOT_BOOT_DISK, 0, &disk->slot);
+        else
+            request_slot(requests, disk->cdrom ? SLOT_CDROM : SLOT_DISK,
+                         disk->cdrom ? 0 : disk->index, &disk->slot);
+    }
+    for (guint i = 0; i < plan->nics->len; i++) {
+        PlanNic *nic = plan->nics->pdata[i];
+
+        request_slot(requests, SLOT_NIC, nic->index, &nic->slot);
+    }
+    if (plan->virtio_serial)
+        request_slot(requests, SLOT_SERIAL, 0, &plan->serial_slot);
+    if (plan->balloon)
+        request_slot(requests, SLOT_BALLOON, 0, &plan->balloon_slot);
+    if (plan->rng_source)
+        request_slot(requests, SLOT_RNG, 0, &plan->rng_slot);
+    if (slots_assign(requests, plan->acpi))
+        return TRUE;
+    return plan_fail(ctx, NULL, error,
+                     "%u virtio devices, and the board has %u places for them%s; remove some, or "
+                     "put them on PCIe, which takes 31 more: 'args: -machine pcie=on -device "
+                     "virtio-…-pci,…'",
+                     requests->len, slots_available(plan->acpi), plan->acpi ? "" : " without ACPI");
+}
+
+static gboolean plan_all(const PlanContext *ctx, GError **error)
+{
+    gboolean has_boot_disk;
+
+    ctx->plan->daemonize = ctx->options->daemonize;
+    return plan_id(ctx, error) && plan_paths(ctx, error) && plan_basics(ctx, error) &&
+           plan_extra(ctx, error) && plan_keys(ctx, error) &&
+           plan_boot_order(ctx, &has_boot_disk, error) && plan_kernel(ctx, has_boot_disk, error) &&
+           plan_slots(ctx, has_boot_disk, error);
+}
+
+Plan *plan_new(const Config *config, const Storages *storages, const Host *host,
+               const PlanOptions *options, GError **error)
+{
+    g_autoptr(Plan) plan = g_new0(Plan, 1);
+    PlanContext ctx = {config, storages, host, options, plan};
+
+    plan->config_file = g_strdup(config->file);
+    plan->disks = g_ptr_array_new_with_free_func((GDestroyNotify)plan_disk_free);
+    plan->nics = g_ptr_array_new_with_free_func((GDestroyNotify)plan_nic_free);
+    plan->serials = g_ptr_array_new();
+    plan->smbios = g_ptr_array_new_with_free_func(g_free);
+    plan->check_files = g_ptr_array_new_with_free_func(g_free);
+    plan->warnings = g_ptr_array_new_with_free_func(g_free);
+    return plan_all(&ctx, error) ? g_steal_pointer(&plan) : NULL;
+}
+
+static void plan_serial_free(gpointer data, gpointer unused)
+{
+    PlanSerial *serial = data;
+
+    (void)unused;
+    g_free(serial->device);
+    g_free(serial->path);
+    g_free(serial);
+}
+
+void plan_free(Plan *plan)
+{
+    if (!plan)
+        return;
+    g_ptr_array_foreach(plan->serials, plan_serial_free, NULL);
+    g_ptr_array_unref(plan->serials);
+    g_ptr_array_unref(plan->disks);
+    g_ptr_array_unref(plan->nics);
+    g_ptr_array_unref(plan->smbios);
+    g_ptr_array_unref(plan->check_files);
+    g_ptr_array_unref(plan->warnings);
+    g_strfreev(plan->extra);
+    g_free(plan->id);
+    g_free(plan->name);
+    g_free(plan->config_file);
+    g_free(plan->qemu);
+    g_free(plan->runtime_dir);
+    g_free(plan->pidfile);
+    g_free(plan->qmp);
+    g_free(plan->machine);
+    g_free(plan->cpu);
+    g_free(plan->affinity);
+    g_free(plan->rtc_base);
+    g_free(plan->agent);
+    g_free(plan->rng_source);
+    g_free(plan->kernel);
+    g_free(plan->initrd);
+    g_free(plan->append);
+    g_free(plan);
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef MICROVM_PLAN_H
+#define MICROVM_PLAN_H
+
+#include "config.h"
+#include "host.h"
+#include "storage.h"
+
+/*
+ * The machine that a config describes: CPUs, memory, devices and their slots, kernel. Defaults live
+ * here. Nothing in a Plan is quoted for anyone; argv.c does that.
+ */
+
+#define PLAN_ERROR (plan_error_quark())
+GQuark plan_error_quark(void);
+
+typedef enum {
+    PLAN_ERROR_CONFIG,  /* the config asks for what cannot be; the message has file, line and key */
+    PLAN_ERROR_OPTION,  /* an option of the command line is malformed */
+    PLAN_ERROR_STORAGE, /* a volume cannot be resolved */
+    PLAN_ERROR_KERNEL,  /* no kernel or initrd, or not one that boots here */
+} PlanErrorCode;
+
+/* What the command line adds to the config. Strings may be NULL where it says so. */
+typedef struct {
+    const char *id;              /* NULL: from the file's name, 114.conf */
+    const char *qemu;            /* NULL: looked up */
+    const char *kernel;          /* NULL: looked up */
+    const char *initrd;          /* NULL: looked up */
+    const char *runtime_dir;     /* NULL: host_runtime_dir() */
+    const char *net;             /* "user[,hostfwd=…]…", or NULL: bridges */
+    const char *const *trailing; /* words for QEMU after "--", NULL-terminated; or NULL */
+    gboolean daemonize;
+} PlanOptions;
+
+/* A disk: throttle node over format node over the node of the file, device or network volume. */
+typedef struct {
+    char *key; /* "scsi0": the device's id */
+    int index; /* 0 */
+    unsigned line;
+    char *volid; /* as the config has it; goes into node names */
+    DiskSource *source;
+    gboolean cdrom, readonly;
+    gboolean direct, no_flush; /* the nodes' cache.direct and cache.no-flush */
+    gboolean write_through;    /* the device tells the guest that there is no write cache */
+    const char *aio;           /* "io_uring", "native", "threads" */
+    const char *discard;       /* "unmap", "ignore" */
+    const char *detect_zeroes; /* "on", "off", "unmap" */
+    char *rerror, *werror;     /* NULL: QEMU's default */
+    char *serial;              /* decoded; NULL: none */
+    gboolean iothread;
+    guint queues;   /* 0: QEMU's default */
+    GArray *limits; /* of PlanLimit, in the order of their names */
+    int slot;
+} PlanDisk;
+
+typedef struct {
+    const char *name; /* of QEMU's ThrottleLimits: "bps-total" */
+    guint64 value;
+} PlanLimit;
+
+typedef struct {
+    char *key; /* "net0": the id of device and netdev */
+    int index;
+    unsigned line;
+    char mac[18];
+    char *bridge;       /* NULL: QEMU's user network */
+    char *ifname;       /* of the tap, at most 15 characters */
+    GPtrArray *hostfwd; /* user network: of char *, "tcp:127.0.0.1:2222-:22" */
+    guint queues;       /* at least 1 */
+    guint mtu;          /* told to the guest; 0: not told */
+    gboolean link_down; /* the tap is left down */
+    gboolean vhost;
+    int first_fd; /* taps at first_fd …, then as many vhost descriptors; -1: user network */
+    int slot;
+} PlanNic;
+
+typedef struct {
+    int index;    /* 0: the ISA port ttyS0; 1 to 3: virtio consoles */
+    char *device; /* a host device; NULL: a socket at ->path */
+    char *path;
+} PlanSerial;
+
+typedef struct {
+    char *id, *name;
+    char *config_file;
+    char *qemu;
+    char *runtime_dir, *pidfile, *qmp;
+    gboolean daemonize;
+
+    char *machine; /* "microvm", or a versioned name of it */
+    gboolean kvm, acpi, ksm;
+    char *cpu; /* model and flags as QEMU's -cpu takes them */
+    guint sockets, cores, vcpus;
+    char *affinity; /* host CPUs, "0,5,8-11"; NULL: all */
+    guint64 memory_mib;
+    guint hugepage_mib; /* 0: no huge pages */
+    GPtrArray *smbios;  /* of char *: name, value, name, value … of SMBIOS type 1 */
+    char *rtc_base;     /* "localtime" or a date; NULL: UTC now */
+    gboolean rtc_driftfix;
+    gboolean no_reboot, frozen;
+
+    GPtrArray *disks, *nics, *serials; /* of PlanDisk, PlanNic, PlanSerial *, by their slots */
+
+    char *agent; /* socket path; NULL: no agent */
+    gboolean balloon;
+    int balloon_slot, serial_slot, rng_slot;
+    gboolean virtio_serial; /* agent or serial1 to serial3 */
+    char *rng_source;       /* NULL: no rng */
+    guint64 rng_max_bytes;  /* in every ->rng_period; 0: no limit */
+    guint64 rng_period;     /* ms */
+
+    char *kernel, *initrd, *append; /* each NULL: not ours to give */
+    GPtrArray *check_files;         /* of char *: files named in args that must be there */
+    gboolean own_firmware;          /* FALSE: args names a -bios */
+    char **extra;                   /* words of args, then the trailing ones */
+    GPtrArray *warnings;            /* of char *, one line each */
+} Plan;
+
+/*
+ * Makes the plan for @config, which schema_check() has passed. Looks at the machine only through
+ * @host. Returns a Plan to free with plan_free(), or NULL with @error (PLAN_ERROR or HOST_ERROR).
+ */
+Plan *plan_new(const Config *config, const Storages *storages, const Host *host,
+               const PlanOptions *options, GError **error);
+void plan_free(Plan *plan);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Plan, plan_free)
+
+#endif

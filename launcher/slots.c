@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "slots.h"
+
+/* A run of homes, from ->first down; index N has the (N - base)th, around and around. */
+typedef struct {
+    int first, count, base;
+} Homes;
+
+typedef struct {
+    int slots;
+    guint32 unusable; /* bit N: slot N */
+    Homes homes[SLOT_SERIAL + 1];
+} Layout;
+
+/* scsi0 or virtio0 is nearly always the boot disk, so data disks start at 1. */
+static const Layout with_acpi = {
+    .slots = 24,
+    .homes =
+        {
+            [SLOT_BOOT_DISK] = {23, 1, 0},
+            [SLOT_DISK] = {22, 8, 1},
+            [SLOT_CDROM] = {14, 1, 0},
+            [SLOT_NIC] = {13, 8, 0},
+            [SLOT_SHARE] = {5, 2, 0},
+            [SLOT_VSOCK] = {3, 1, 0},
+            [SLOT_RNG] = {2, 1, 0},
+            [SLOT_BALLOON] = {1, 1, 0},
+            [SLOT_SERIAL] = {0, 1, 0},
+        },
+};
+
+/* Slot N has IRQ 5 + N, and 8 is the RTC's. */
+static const Layout without_acpi = {
+    .slots = 8,
+    .unusable = 1 << 3,
+    .homes =
+        {
+            [SLOT_BOOT_DISK] = {7, 1, 0},
+            [SLOT_DISK] = {6, 2, 1},
+            [SLOT_CDROM] = {5, 1, 0},
+            [SLOT_NIC] = {4, 1, 0},
+            [SLOT_SHARE] = {2, 1, 0},
+            [SLOT_VSOCK] = {2, 1, 0},
+            [SLOT_RNG] = {2, 1, 0},
+            [SLOT_BALLOON] = {1, 1, 0},
+            [SLOT_SERIAL] = {0, 1, 0},
+        },
+};
+
+static const Layout *layout_for(gboolean acpi)
+{
+    return acpi ? &with_acpi : &without_acpi;
+}
+
+guint slots_available(gboolean acpi)
+{
+    const Layout *layout = layout_for(acpi);
+
+    return (guint)layout->slots - (guint)__builtin_popcount(layout->unusable);
+}
+
+static int home_of(const Layout *layout, const SlotRequest *request)
+{
+    const Homes *homes = &layout->homes[request->use];
+
+    return homes->first - (request->index - homes->base + homes->count) % homes->count;
+}
+
+static int next_free(const Layout *layout, guint32 taken, int home)
+{
+    for (int i = home - 1; i >= 0; i--) {
+        if (!(taken & 1u << i))
+            return i;
+    }
+    for (int i = home + 1; i < layout->slots; i++) {
+        if (!(taken & 1u << i))
+            return i;
+    }
+    g_assert_not_reached();
+}
+
+gboolean slots_assign(GArray *requests, gboolean acpi)
+{
+    const Layout *layout = layout_for(acpi);
+    guint32 taken = layout->unusable;
+
+    if (requests->len > slots_available(acpi))
+        return FALSE;
+    for (guint i = 0; i < requests->len; i++) {
+        SlotRequest *request = &g_array_index(requests, SlotRequest, i);
+        int home = home_of(layout, request);
+
+        *request->slot = taken & 1u << home ? -1 : home;
+        taken |= 1u << home;
+    }
+    for (guint i = 0; i < requests->len; i++) {
+        SlotRequest *request = &g_array_index(requests, SlotRequest, i);
+
+        if (*request->slot < 0) {
+            *request->slot = next_free(layout, taken, home_of(layout, request));
+            taken |= 1u << *request->slot;
+        }
+    }
+    return TRUE;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef MICROVM_SLOTS_H
+#define MICROVM_SLOTS_H
+
+#include <glib.h>
+
+/*
+ * Which virtio-mmio transport ("slot", QEMU's virtio-mmio-bus.N) each device sits on. Guests find
+ * devices from the highest slot down, so the boot disk has the highest and is /dev/vda. Every key
+ * has a home of its own or shares one with keys seldom used together, so that adding or removing a
+ * disk moves no other device, and a guest that is moved finds each where it was. A device whose
+ * home is taken goes to the next free slot below, or else above.
+ */
+
+typedef enum {
+    SLOT_BOOT_DISK,
+    SLOT_DISK, /* ->index: N of scsiN or virtioN */
+    SLOT_CDROM,
+    SLOT_NIC, /* ->index: N of netN */
+    SLOT_SHARE,
+    SLOT_VSOCK,
+    SLOT_RNG,
+    SLOT_BALLOON,
+    SLOT_SERIAL,
+} SlotUse;
+
+typedef struct {
+    SlotUse use;
+    int index;
+    int *slot; /* gets the slot */
+} SlotRequest;
+
+/* How many devices fit: 24 with ACPI; 7 without, as one transport would share the RTC's IRQ 8. */
+guint slots_available(gboolean acpi);
+
+/*
+ * Gives every request of @requests (an array of SlotRequest) a slot. Where two want the same one,
+ * the earlier request has it. FALSE: there are more than slots_available().
+ */
+gboolean slots_assign(GArray *requests, gboolean acpi);
+
+#endif
