@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+#
+# What the scripts of this directory share: where the cache is, and how a long step is shown.
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+top=$(dirname "$here")
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/microvm-launch
+mkdir -p "$cache"
+
+die() {
+    echo "${0##*/}: $*" >&2
+    exit 1
+}
+
+# hash_of FILE|TEXT...: one hash of all the files' contents and of the texts that are no files.
+hash_of() {
+    local item
+    for item; do
+        if [ -f "$item" ]; then
+            sha256sum <"$item"
+        else
+            echo "$item"
+        fi
+    done | sha256sum | cut -c1-16
+}
+
+# Versions of what a group's packages are on this machine: an input of every build.
+versions_of() {
+    awk -v group="$1" '!/^#/ && NF == 2 && index("," $1 ",", "," group ",") { print $2 }' \
+        "$here/packages" | xargs dpkg-query -W 2>/dev/null
+}
+
+# Only one process at a time builds what the lock stands for.
+lock() {
+    exec {lock_fd}>"$cache/$1.lock"
+    flock "$lock_fd"
+}
+
+# Reads a build's output and shows how far it is: by "[N/M]" as ninja writes it, or by counting
+# the lines that match $2 against the $3 that the whole build is known to have. A terminal sees
+# each change on one line; elsewhere only every tenth of the way is printed.
+show_progress() {
+    local title=$1 pattern=$2 total=$3 done=0 percent shown=-10 line
+    while IFS= read -r line; do
+        if [[ $line =~ ^\[([0-9]+)/([0-9]+)\] ]]; then
+            done=${BASH_REMATCH[1]} total=${BASH_REMATCH[2]}
+        elif [ -n "$pattern" ] && [[ $line =~ $pattern ]]; then
+            done=$((done + 1))
+        else
+            continue
+        fi
+        percent=$((total > 0 ? 100 * done / total : 0))
+        percent=$((percent > 100 ? 100 : percent))
+        if [ -t 2 ]; then
+            printf '\r\033[K  %-34s %3d%%  %d/%d  %ds' "$title" "$percent" "$done" "$total" \
+                $((SECONDS - started)) >&2
+        elif [ $((percent - shown)) -ge 10 ]; then
+            shown=$percent
+            printf '  %-34s %3d%%  %ds\n' "$title" "$percent" $((SECONDS - started)) >&2
+        fi
+    done
+}
+
+# step TITLE LOG PATTERN TOTAL COMMAND...: run a long command with its output in LOG, show how far
+# it is, and say how long it took. A failure prints the end of the log.
+step() {
+    local title=$1 log=$2 pattern=$3 total=$4 started=$SECONDS rc=0
+    shift 4
+    mkdir -p "$(dirname "$log")"
+    [ -t 2 ] && printf '\r\033[K  %-34s ...' "$title" >&2
+    set +e
+    "$@" 2>&1 </dev/null | tee "$log" | show_progress "$title" "$pattern" "$total"
+    rc=${PIPESTATUS[0]}
+    set -e
+    [ -t 2 ] && printf '\r\033[K' >&2
+    if [ "$rc" != 0 ]; then
+        tail -n 30 "$log" >&2
+        die "$title failed (status $rc); all its output is in $log"
+    fi
+    printf '  %-34s done in %ds\n' "$title" $((SECONDS - started)) >&2
+}
