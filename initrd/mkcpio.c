@@ -42,7 +42,9 @@ static size_t put_entry(FILE *f, size_t at, unsigned ino, const struct entry *e)
                           e->mode, 0, 0, links, 0, e->len, 0, 0, e->major, e->minor, name_len, 0);
     at += fwrite(e->name, 1, name_len, f);
     at = put_padding(f, at, 4);
-    at += fwrite(e->data, 1, e->len, f);
+    if (e->len) {
+        at += fwrite(e->data, 1, e->len, f);
+    }
     return put_padding(f, at, 4);
 }
 

@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
@@ -23,6 +24,22 @@ static void say_mounts(void)
 
     while (f && fgets(line, sizeof(line), f)) {
         dprintf(console, "guest: mount=%s", line);
+    }
+    if (f) {
+        fclose(f);
+    }
+}
+
+/* Free and reclaimable memory, in KiB: shows whether the initrd's files are gone. */
+static void say_memory(void)
+{
+    char line[256];
+    FILE *f = fopen("/proc/meminfo", "re");
+
+    while (f && fgets(line, sizeof(line), f)) {
+        if (!strncmp(line, "MemAvailable:", 13)) {
+            dprintf(console, "guest: available=%ld\n", strtol(line + 13, NULL, 10));
+        }
     }
     if (f) {
         fclose(f);
@@ -75,6 +92,7 @@ int main(int argc, char **argv)
     }
     stat("/", &root);
     dprintf(console, "guest: root=%u:%u\n", major(root.st_dev), minor(root.st_dev));
+    say_memory();
     say_mounts();
     say_descriptors();
     say_marks();
