@@ -41,19 +41,28 @@ typedef enum {
 /* Where a disk's bytes are. Strings are owned by the DiskSource. */
 typedef struct {
     DiskKind kind;
-    char *path;         /* DISK_FILE, DISK_BLOCK_DEVICE */
-    char *format;       /* "raw", "qcow2", "vmdk": by the file's extension; raw for devices */
+    char *path;         /* DISK_FILE, DISK_BLOCK_DEVICE; absolute */
+    char *format;       /* "raw", "qcow2", "vmdk": by the volume's extension, raw without one */
     char *storage_type; /* "dir", "lvmthin", …; NULL for an absolute path */
+    /*
+     * DISK_RBD. Of conf and monhost (a list by [,; ]) one is set; namespace may be NULL; the
+     * keyring is where Proxmox would put it, and is absent when the cluster has no cephx.
+     */
     char *rbd_pool, *rbd_namespace, *rbd_image, *rbd_conf, *rbd_user, *rbd_keyring, *rbd_monhost;
 } DiskSource;
 
 /*
- * Resolves @volid ("local-lvm:vm-114-disk-0", "/dev/sdb"). Does not touch the volume itself.
- * @format, from the config's "format=", wins over the extension; may be NULL.
+ * Resolves @volid ("local-lvm:vm-114-disk-0", "/dev/sdb"), which is neither "none" nor "cdrom". The
+ * volume itself is not opened; a name that would lead out of its storage is refused. @format, from
+ * the config's "format=", may be NULL: it must agree with the storage's own, as in Proxmox, and
+ * says what an absolute path holds (raw without it). Free with disk_source_free().
  */
 DiskSource *storage_resolve(const Storages *storages, const VolumeId *volid, const char *format,
                             GError **error);
 void disk_source_free(DiskSource *source);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(DiskSource, disk_source_free)
+
+/* The fsid that @file, a ceph.conf, gives. Free with g_free(). */
+char *storage_ceph_fsid(const char *file, GError **error);
 
 #endif
