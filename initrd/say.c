@@ -17,12 +17,16 @@ void say_open(void)
     console = open("/dev/console", O_WRONLY | O_NOCTTY | O_CLOEXEC);
 }
 
-/* The kernel limits how many lines it takes from one open of its log, so each line gets its own. */
-static void log_line(const char *line, size_t len)
+/*
+ * LINE has room for one character more. The kernel limits how many lines it takes from one open of
+ * its log, so each line gets its own; and it shows a line only once it has ended.
+ */
+static void log_line(char *line, size_t len)
 {
     int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
 
     if (fd >= 0) {
+        line[len++] = '\n';
         (void)!write(fd, line, len);
         close(fd);
     }
@@ -68,7 +72,7 @@ void mark(const char *format, ...)
         return;
     }
     va_start(ap, format);
-    size_t n = format_line(line, sizeof(line), "<6>microvm: init ", format, ap);
+    size_t n = format_line(line, sizeof(line) - 1, "<6>microvm: init ", format, ap);
     va_end(ap);
     log_line(line, n);
 }
