@@ -343,7 +343,7 @@ char **propstr_shellwords(const char *text, GError **error)
 static gssize find_spec(const PropSpec *specs, const char *name)
 {
     for (gssize i = 0; specs[i].name; i++) {
-        if (g_str_equal(specs[i].name, name))
+        if (*specs[i].name == *name && strcmp(specs[i].name, name) == 0)
             return i;
     }
     return -1;

@@ -106,9 +106,14 @@ static gboolean normal_cpuset(char **value, GError **error)
 static gboolean normal_bps(char **value, const PropStr *props, GError **error)
 {
     static const char *const names[] = {"bps", "bps_rd", "bps_wr"};
-    g_autoptr(GString) out = g_string_new(NULL);
-    g_auto(GStrv) parts = g_strsplit(*value, ",", -1);
+    g_autoptr(GString) out = NULL;
+    g_auto(GStrv) parts = NULL;
 
+    if (!propstr_get(props, "bps") && !propstr_get(props, "bps_rd") &&
+        !propstr_get(props, "bps_wr"))
+        return TRUE;
+    out = g_string_new(NULL);
+    parts = g_strsplit(*value, ",", -1);
     for (char **part = parts; *part; part++) {
         const char *equals = strchr(*part, '=');
         gboolean renamed = FALSE;

@@ -174,6 +174,8 @@ const SchemaKey *schema_lookup(const char *key, int *index)
     for (gsize i = 0; i < G_N_ELEMENTS(table); i++) {
         int n;
 
+        if (*table[i].key != *key)
+            continue;
         if (table[i].last < 0 && g_str_equal(table[i].key, key))
             return &table[i];
         if (!family && (n = family_index(key, table[i].key, table[i].last)) >= 0) {

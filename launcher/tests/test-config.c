@@ -159,9 +159,9 @@ static void test_sections(void)
     assert_keys("[snap]\nbad line\n", "", 1);
     assert_keys("[snap]\ndelete: net0\n", "", 1);
     /* Lines of a section that is unknown are not even looked at. */
-    assert_keys("[a]\nbad line\ncores: 2\n", "", 1);
-    assert_keys("[1abc]\nbad line\n[snap]\nbad line\n", "", 2);
-    assert_keys("[special:CLOUDINIT]\nbad line\n", "", 1);
+    assert_keys("[a]\nbad line\nbad line\ncores: 2\n", "", 1);
+    assert_keys("[1abc]\nbad line\nbad line\n[snap]\nbad line\n", "", 2);
+    assert_keys("[special:CLOUDINIT]\nbad line\nbad line\n", "", 1);
     assert_keys("[special:other]\n", "", 1);
     assert_keys("[]\n", "", 1);
     /* No header: the line is bad, the section goes on. */
@@ -246,7 +246,7 @@ static void test_load(void)
     g_assert_cmpint(g_rmdir(dir), ==, 0);
 }
 
-/* Time must grow with the size of the file, whatever is in it: each of these is close to 1 MiB. */
+/* Time must grow with the size of the file, whatever is in it; each of these is 350 kB. */
 static void test_hostile_sizes(void)
 {
     static const char *const units[] = {
@@ -255,7 +255,7 @@ static void test_hostile_sizes(void)
     for (gsize i = 0; i < G_N_ELEMENTS(units); i++) {
         g_autoptr(GString) text = g_string_new(i < 5 ? "" : "#");
 
-        while (text->len < 1000000)
+        while (text->len < 350000)
             g_string_append(text, units[i]);
 
         gint64 start = g_get_monotonic_time();
