@@ -515,3 +515,12 @@ gboolean rule_check_tablet(const char *value, const PropStr *props, GError **err
                          "remove the line");
     return TRUE;
 }
+
+gboolean rule_check_numa(const char *value, const PropStr *props, GError **error)
+{
+    (void)props;
+    if (!g_str_equal(value, "0"))
+        return rule_fail(error, "the board's ACPI tables have no NUMA nodes; write numa: 0 or "
+                                "remove the line");
+    return TRUE;
+}

@@ -45,7 +45,7 @@ static const SchemaKey table[] = {
     USED("allow-ksm", SCHEMA_BOOLEAN, "0: memory is not merged with that of other guests"),
     USED("hugepages", SCHEMA_STRING, "memory in huge pages of that many MiB",
          .check = rule_check_hugepages),
-    USED("numa", SCHEMA_BOOLEAN, "NUMA nodes, one a socket"),
+    USED("numa", SCHEMA_BOOLEAN, "only 0: the board has no NUMA nodes", .check = rule_check_numa),
 
     /* Devices */
     FAMILY("net", 31, SCHEMA_PROPS, SCHEMA_USED, "a virtio-net device", PROPS(schema_net),
@@ -74,7 +74,8 @@ static const SchemaKey table[] = {
          .check = rule_check_args),
     USED("smbios1", SCHEMA_PROPS, "SMBIOS type 1", PROPS(schema_smbios1),
          .format = rule_format_smbios1, .check = rule_check_smbios1),
-    USED("vmgenid", SCHEMA_STRING, "the generation id", .check = rule_check_vmgenid),
+    USED("vmgenid", SCHEMA_STRING, "accepted; the board has no place for it",
+         .check = rule_check_vmgenid),
     USED("reboot", SCHEMA_BOOLEAN, "0: a reboot ends the guest"),
     USED("freeze", SCHEMA_BOOLEAN, "1: CPUs wait for the monitor's cont"),
     USED("startdate", SCHEMA_STRING, "the clock's first date", .check = rule_check_startdate),
