@@ -343,7 +343,7 @@ static gboolean has_isa_serial(const Plan *plan)
 
 /*
  * Everything QEMU would decide by itself is said, so that the board is the same on every host and
- * version. KVM guests keep time by kvmclock and need neither PIT nor PIC; TCG has no such clock.
+ * version.
  * qboot loads kernels itself, so the option ROMs that do it for SeaBIOS are left out with it.
  */
 static char *machine(const Plan *plan)
@@ -355,8 +355,8 @@ static char *machine(const Plan *plan)
     opt_add_onoff(opt, "pcie", FALSE);
     opt_add_onoff(opt, "usb", FALSE);
     opt_add_onoff(opt, "rtc", TRUE);
-    opt_add_onoff(opt, "pit", !plan->kvm);
-    opt_add_onoff(opt, "pic", !plan->kvm);
+    opt_add_onoff(opt, "pit", plan->legacy_timers);
+    opt_add_onoff(opt, "pic", plan->legacy_timers);
     opt_add_onoff(opt, "isa-serial", has_isa_serial(plan));
     opt_add_onoff(opt, "auto-kernel-cmdline", !plan->acpi);
     opt_add_onoff(opt, "x-option-roms", !plan->own_firmware);

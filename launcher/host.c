@@ -4,13 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/io_uring.h>
-#include <net/if.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "launcher-paths.h"
+#include "net.h"
 
 G_DEFINE_QUARK(host - error - quark, host_error)
 
@@ -109,7 +109,7 @@ static gboolean assume_item(Host *host, const char *item)
 Host *host_assume(const char *list, GError **error)
 {
     g_autoptr(Host) host = g_new0(Host, 1);
-    g_auto(GStrv) items = g_strsplit(list, ",", -1);
+    g_auto(GStrv) items = g_strsplit(*list ? list : ",", ",", -1);
 
     host->assumed = TRUE;
     host->bridges = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
@@ -137,28 +137,11 @@ void host_free(Host *host)
     g_free(host);
 }
 
-/* A bridge's or interface's name as the kernel allows it, so that it cannot lead out of sysfs. */
-static gboolean is_interface_name(const char *name)
-{
-    return *name && strlen(name) < IFNAMSIZ && !strchr(name, '/') && strcmp(name, ".") != 0 &&
-           strcmp(name, "..") != 0;
-}
-
 guint host_bridge_mtu(const Host *host, const char *name)
 {
-    g_autofree char *dir = NULL, *file = NULL, *text = NULL;
-
     if (host->assumed)
         return GPOINTER_TO_UINT(g_hash_table_lookup(host->bridges, name));
-    if (!is_interface_name(name))
-        return 0;
-    dir = g_strdup_printf("/sys/class/net/%s/bridge", name);
-    if (!g_file_test(dir, G_FILE_TEST_IS_DIR))
-        return 0;
-    file = g_strdup_printf("/sys/class/net/%s/mtu", name);
-    if (!g_file_get_contents(file, &text, NULL, NULL))
-        return 0;
-    return (guint)g_ascii_strtoull(text, NULL, 10);
+    return net_bridge_mtu(name);
 }
 
 KernelImage *host_kernel(const Host *host, const char *path, GError **error)

@@ -73,7 +73,7 @@ static gboolean open_nic(const PlanNic *nic, GArray *fds, GError **error)
         g_array_set_size(fds, start);
         return FALSE;
     }
-    if (!net_attach(nic->ifname, nic->bridge, nic->mtu, !nic->link_down, error))
+    if (!net_attach(nic->ifname, nic->bridge, nic->mac, nic->mtu, !nic->link_down, error))
         return FALSE;
     if (!nic->vhost)
         return TRUE;

@@ -22,6 +22,16 @@ static void print_warnings(const GPtrArray *warnings)
         fprintf(stderr, "microvm-launch: warning: %s\n", (char *)warnings->pdata[i]);
 }
 
+/* A config can be wrong in several ways at once, a line each. */
+static void print_error(const Options *options, const GError *error)
+{
+    const char *prefix = options->mode == MODE_CHECK ? "" : "microvm-launch: ";
+    g_auto(GStrv) lines = g_strsplit(error->message, "\n", -1);
+
+    for (char **line = lines; *line; line++)
+        fprintf(stderr, "%s%s\n", prefix, *line);
+}
+
 static void dump(const Config *config)
 {
     for (guint i = 0; i < config->keys->len; i++) {
@@ -108,7 +118,7 @@ int main(int argc, char **argv)
     }
     if (run(&options, &error))
         return fflush(stdout) == 0 ? 0 : EXIT_REFUSED;
-    fprintf(stderr, "microvm-launch: %s\n", error->message);
+    print_error(&options, error);
     running = g_error_matches(error, HOST_ERROR, HOST_ERROR_RUNNING);
     g_error_free(error);
     return running ? EXIT_RUNNING : EXIT_REFUSED;

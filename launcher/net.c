@@ -7,9 +7,9 @@
 #include <linux/if_tun.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <netinet/ether.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 G_DEFINE_QUARK(net - error - quark, net_error)
@@ -63,48 +63,102 @@ gboolean net_vhost_open(guint count, int *fds, GError **error)
     return TRUE;
 }
 
-/* Sends @message and waits for the kernel's answer, which is immediate. FALSE with errno set. */
-static gboolean transact(struct mnl_socket *socket, struct nlmsghdr *message)
-{
-    char buf[8192];
-    unsigned int port = mnl_socket_get_portid(socket);
-    ssize_t n;
-
-    if (mnl_socket_sendto(socket, message, message->nlmsg_len) < 0)
-        return FALSE;
-    n = mnl_socket_recvfrom(socket, buf, sizeof(buf));
-    return n >= 0 && mnl_cb_run(buf, (size_t)n, message->nlmsg_seq, port, NULL, NULL) >= 0;
-}
-
-static gboolean set_link(unsigned index, unsigned master, guint mtu, gboolean up)
+/*
+ * Sends @message and gives the kernel's answer, which is immediate, to @parse (NULL: it is an
+ * acknowledgement). FALSE with errno set.
+ */
+static gboolean transact(struct nlmsghdr *message, mnl_cb_t parse, void *data)
 {
     struct mnl_socket *socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-    char buf[512];
-    struct nlmsghdr *message = mnl_nlmsg_put_header(buf);
-    struct ifinfomsg *link = mnl_nlmsg_put_extra_header(message, sizeof(*link));
-    gboolean done;
+    char buf[32768];
+    ssize_t n = -1;
     int saved;
 
     if (!socket)
         return FALSE;
-    message->nlmsg_type = RTM_SETLINK;
-    message->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
-    message->nlmsg_seq = (guint32)time(NULL);
+    message->nlmsg_seq = 1;
+    if (mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) == 0 &&
+        mnl_socket_sendto(socket, message, message->nlmsg_len) >= 0)
+        n = mnl_socket_recvfrom(socket, buf, sizeof(buf));
+    if (n >= 0)
+        n = mnl_cb_run(buf, (size_t)n, 1, mnl_socket_get_portid(socket), parse, data);
+    saved = errno;
+    mnl_socket_close(socket);
+    errno = saved;
+    return n >= 0;
+}
+
+static struct ifinfomsg *link_message(struct nlmsghdr *message, guint16 type, unsigned index)
+{
+    struct ifinfomsg *link = mnl_nlmsg_put_extra_header(message, sizeof(*link));
+
+    message->nlmsg_type = type;
+    message->nlmsg_flags = NLM_F_REQUEST;
     link->ifi_family = AF_UNSPEC;
     link->ifi_index = (int)index;
+    return link;
+}
+
+static gboolean set_link(unsigned index, unsigned master, const char *guest_mac, guint mtu,
+                         gboolean up)
+{
+    struct ether_addr mac = *ether_aton(guest_mac);
+    char buf[512];
+    struct nlmsghdr *message = mnl_nlmsg_put_header(buf);
+    struct ifinfomsg *link = link_message(message, RTM_SETLINK, index);
+
+    message->nlmsg_flags |= NLM_F_ACK;
     link->ifi_change = up ? IFF_UP : 0;
     link->ifi_flags = up ? IFF_UP : 0;
     if (mtu)
         mnl_attr_put_u32(message, IFLA_MTU, mtu);
+    mac.ether_addr_octet[0] = 0xfe;
+    mnl_attr_put(message, IFLA_ADDRESS, sizeof(mac), &mac);
     mnl_attr_put_u32(message, IFLA_MASTER, master);
-    done = mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) == 0 && transact(socket, message);
-    saved = errno;
-    mnl_socket_close(socket);
-    errno = saved;
-    return done;
+    return transact(message, NULL, NULL);
 }
 
-gboolean net_attach(const char *name, const char *bridge, guint mtu, gboolean up, GError **error)
+typedef struct {
+    gboolean bridge;
+    guint mtu;
+} LinkFacts;
+
+static int parse_link(const struct nlmsghdr *message, void *data)
+{
+    LinkFacts *facts = data;
+    const struct nlattr *attr, *info;
+
+    mnl_attr_for_each(attr, message, sizeof(struct ifinfomsg))
+    {
+        if (mnl_attr_get_type(attr) == IFLA_MTU && mnl_attr_validate(attr, MNL_TYPE_U32) >= 0)
+            facts->mtu = mnl_attr_get_u32(attr);
+        if (mnl_attr_get_type(attr) != IFLA_LINKINFO)
+            continue;
+        mnl_attr_for_each_nested(info, attr)
+        {
+            if (mnl_attr_get_type(info) == IFLA_INFO_KIND &&
+                mnl_attr_validate(info, MNL_TYPE_NUL_STRING) >= 0)
+                facts->bridge = strcmp(mnl_attr_get_str(info), "bridge") == 0;
+        }
+    }
+    return MNL_CB_OK;
+}
+
+guint net_bridge_mtu(const char *name)
+{
+    LinkFacts facts = {0};
+    char buf[512];
+    struct nlmsghdr *message = mnl_nlmsg_put_header(buf);
+    unsigned index = if_nametoindex(name);
+
+    if (!index)
+        return 0;
+    link_message(message, RTM_GETLINK, index);
+    return transact(message, parse_link, &facts) && facts.bridge ? facts.mtu : 0;
+}
+
+gboolean net_attach(const char *name, const char *bridge, const char *guest_mac, guint mtu,
+                    gboolean up, GError **error)
 {
     unsigned index = if_nametoindex(name);
     unsigned master = index ? if_nametoindex(bridge) : 0;
@@ -113,7 +167,7 @@ gboolean net_attach(const char *name, const char *bridge, guint mtu, gboolean up
         return fail(error, NET_ERROR_LINK, "interface", name);
     if (!master)
         return fail(error, NET_ERROR_LINK, "bridge", bridge);
-    if (!set_link(index, master, mtu, up)) {
+    if (!set_link(index, master, guest_mac, mtu, up)) {
         g_autofree char *what = g_strdup_printf("cannot put %s under bridge", name);
 
         return fail(error, NET_ERROR_LINK, what, bridge);

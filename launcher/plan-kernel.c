@@ -117,5 +117,6 @@ gboolean plan_kernel(const PlanContext *ctx, gboolean has_boot_disk, GError **er
         ctx->plan->append = linux_command_line(ctx->plan, has_boot_disk);
     /* Other systems find virtio-mmio on the kernel command line, which QEMU writes without ACPI. */
     ctx->plan->acpi = plan_bool(ctx, "acpi", kernel_is_linux(image));
+    ctx->plan->legacy_timers = !(ctx->plan->kvm && ctx->plan->acpi && kernel_is_linux(image));
     return TRUE;
 }

@@ -90,7 +90,8 @@ typedef struct {
 
     char *machine; /* "microvm", or a versioned name of it */
     gboolean kvm, acpi, ksm;
-    char *cpu; /* model and flags as QEMU's -cpu takes them */
+    gboolean legacy_timers; /* PIT and PIC: not needed by Linux with ACPI and kvmclock */
+    char *cpu;              /* model and flags as QEMU's -cpu takes them */
     guint sockets, cores, vcpus;
     char *affinity; /* host CPUs, "0,5,8-11"; NULL: all */
     guint64 memory_mib;
