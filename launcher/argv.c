@@ -378,17 +378,6 @@ static void add_memory(GPtrArray *argv, const Plan *plan)
                                    plan->memory_mib, plan->hugepage_mib));
 }
 
-static void add_smbios(GPtrArray *argv, const Plan *plan)
-{
-    GString *opt = g_string_new("type=1");
-
-    for (guint i = 0; i + 1 < plan->smbios->len; i += 2)
-        opt_add(opt, plan->smbios->pdata[i], plan->smbios->pdata[i + 1]);
-    if (plan->smbios->len)
-        add_option(argv, "-smbios", g_strdup(opt->str));
-    g_string_free(opt, TRUE);
-}
-
 static void add_machine(GPtrArray *argv, const Plan *plan)
 {
     gboolean threads = !plan->kvm && plan->vcpus > 1;
@@ -403,7 +392,8 @@ static void add_machine(GPtrArray *argv, const Plan *plan)
                g_strdup_printf("%u,sockets=%u,cores=%u,maxcpus=%u", plan->vcpus, plan->sockets,
                                plan->cores, plan->sockets * plan->cores));
     add_memory(argv, plan);
-    add_smbios(argv, plan);
+    if (plan->uuid)
+        add_option(argv, "-uuid", g_strdup(plan->uuid));
 }
 
 static void add_process(GPtrArray *argv, const Plan *plan)

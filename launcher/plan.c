@@ -180,30 +180,23 @@ static gboolean plan_memory(const PlanContext *ctx, GError **error)
     return TRUE;
 }
 
+/* The board has no SMBIOS tables, and QEMU no -smbios with it; the UUID has an option of its own.
+ */
 static gboolean plan_smbios(const PlanContext *ctx, const ConfigKey *key, int index, GError **error)
 {
-    static const char *const names[] = {"family", "manufacturer", "product", "serial",
-                                        "sku",    "uuid",         "version"};
+    static const char *const names[] = {"family", "manufacturer", "product",
+                                        "serial", "sku",          "version"};
     g_autoptr(PropStr) props = plan_parse(ctx, key, schema_smbios1, error);
-    gboolean base64 = props && propstr_get_bool(props, "base64", FALSE);
 
     (void)index;
-    for (gsize i = 0; props && i < G_N_ELEMENTS(names); i++) {
-        const char *value = propstr_get(props, names[i]);
-        g_autofree char *text = NULL;
-        gsize len;
-
-        if (!value)
-            continue;
-        if (base64 && strcmp(names[i], "uuid") != 0) {
-            g_autofree guchar *bytes = g_base64_decode(value, &len);
-
-            text = g_strndup((const char *)bytes, len);
-        }
-        g_ptr_array_add(ctx->plan->smbios, g_strdup(names[i]));
-        g_ptr_array_add(ctx->plan->smbios, g_strdup(text ? text : value));
+    if (!props)
+        return FALSE;
+    ctx->plan->uuid = g_strdup(propstr_get(props, "uuid"));
+    for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
+        if (propstr_get(props, names[i]))
+            plan_warn(ctx, key, "%s= has no effect, the board has no SMBIOS tables", names[i]);
     }
-    return props != NULL;
+    return TRUE;
 }
 
 static gboolean plan_numa(const PlanContext *ctx, const ConfigKey *key, int index, GError **error)
@@ -429,7 +422,6 @@ Plan *plan_new(const Config *config, const Storages *storages, const Host *host,
     plan->disks = g_ptr_array_new_with_free_func((GDestroyNotify)plan_disk_free);
     plan->nics = g_ptr_array_new_with_free_func((GDestroyNotify)plan_nic_free);
     plan->serials = g_ptr_array_new();
-    plan->smbios = g_ptr_array_new_with_free_func(g_free);
     plan->check_files = g_ptr_array_new_with_free_func(g_free);
     plan->warnings = g_ptr_array_new_with_free_func(g_free);
     return plan_all(&ctx, error) ? g_steal_pointer(&plan) : NULL;
@@ -453,7 +445,6 @@ void plan_free(Plan *plan)
     g_ptr_array_unref(plan->serials);
     g_ptr_array_unref(plan->disks);
     g_ptr_array_unref(plan->nics);
-    g_ptr_array_unref(plan->smbios);
     g_ptr_array_unref(plan->check_files);
     g_ptr_array_unref(plan->warnings);
     g_strfreev(plan->extra);
@@ -466,6 +457,7 @@ void plan_free(Plan *plan)
     g_free(plan->qmp);
     g_free(plan->machine);
     g_free(plan->cpu);
+    g_free(plan->uuid);
     g_free(plan->affinity);
     g_free(plan->rtc_base);
     g_free(plan->agent);

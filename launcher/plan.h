@@ -96,7 +96,7 @@ typedef struct {
     char *affinity; /* host CPUs, "0,5,8-11"; NULL: all */
     guint64 memory_mib;
     guint hugepage_mib; /* 0: no huge pages */
-    GPtrArray *smbios;  /* of char *: name, value, name, value … of SMBIOS type 1 */
+    char *uuid;         /* NULL: none */
     char *rtc_base;     /* "localtime" or a date; NULL: UTC now */
     gboolean rtc_driftfix;
     gboolean no_reboot, frozen;
