@@ -12,20 +12,26 @@ typedef struct {
     Homes homes[SLOT_SERIAL + 1];
 } Layout;
 
-/* scsi0 or virtio0 is nearly always the boot disk, so data disks start at 1. */
+/*
+ * scsi0 or virtio0 is nearly always the boot disk, so data disks start at 1.
+ *
+ * Slot 0 has the first pin of the second IOAPIC, and QEMU's IOAPIC takes every pin 0 for the PIT's,
+ * which it wires to pin 2 (hw/intc/ioapic.c): a device there would never be heard.
+ */
 static const Layout with_acpi = {
     .slots = 24,
+    .unusable = 1 << 0,
     .homes =
         {
             [SLOT_BOOT_DISK] = {23, 1, 0},
             [SLOT_DISK] = {22, 8, 1},
             [SLOT_CDROM] = {14, 1, 0},
             [SLOT_NIC] = {13, 8, 0},
-            [SLOT_SHARE] = {5, 2, 0},
-            [SLOT_VSOCK] = {3, 1, 0},
-            [SLOT_RNG] = {2, 1, 0},
-            [SLOT_BALLOON] = {1, 1, 0},
-            [SLOT_SERIAL] = {0, 1, 0},
+            [SLOT_SHARE] = {5, 1, 0},
+            [SLOT_VSOCK] = {4, 1, 0},
+            [SLOT_RNG] = {3, 1, 0},
+            [SLOT_BALLOON] = {2, 1, 0},
+            [SLOT_SERIAL] = {1, 1, 0},
         },
 };
 

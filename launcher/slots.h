@@ -30,7 +30,10 @@ typedef struct {
     int *slot; /* gets the slot */
 } SlotRequest;
 
-/* How many devices fit: 24 with ACPI; 7 without, as one transport would share the RTC's IRQ 8. */
+/*
+ * How many devices fit: 23 with ACPI, 7 without. One transport of the board's 24 or 8 has an
+ * interrupt that does not work or is the RTC's.
+ */
 guint slots_available(gboolean acpi);
 
 /*
