@@ -326,17 +326,36 @@ static gboolean resolve_iso(const Storage *storage, const char *volume, DiskSour
     return TRUE;
 }
 
+/*
+ * The VMID in a name as block storages have them ("vm-114-disk-0"), or NULL. A config from a node
+ * with LVM or ZFS then runs on a host that has but a directory, with its disk as VMID/NAME.raw;
+ * Proxmox itself would refuse such a name on a directory.
+ */
+static char *vmid_in_name(const char *name)
+{
+    g_auto(GStrv) parts = g_strsplit(name, "-", 3);
+
+    if (g_strv_length(parts) != 3 ||
+        !(g_str_equal(parts[0], "vm") || g_str_equal(parts[0], "base")))
+        return NULL;
+    return is_number(parts[1]) && is_component(name) ? g_strdup(parts[1]) : NULL;
+}
+
 /* VMID/NAME.FORMAT, or BASEVMID/BASENAME/VMID/NAME.FORMAT for a linked clone. */
 static gboolean resolve_dir(const Storage *storage, const char *volume, DiskSource *source,
                             GError **error)
 {
     g_auto(GStrv) parts = NULL;
-    g_autofree char *dir = NULL;
+    g_autofree char *dir = NULL, *in_name = vmid_in_name(volume), *spelled_out = NULL;
     const char *vmid, *name, *format;
     guint n;
 
     if (g_str_has_prefix(volume, "iso/"))
         return resolve_iso(storage, volume, source, error);
+    if (in_name && !extension_format(volume)) {
+        spelled_out = g_strdup_printf("%s/%s.raw", in_name, volume);
+        volume = spelled_out;
+    }
 
     parts = g_strsplit(volume, "/", 5);
     n = g_strv_length(parts);

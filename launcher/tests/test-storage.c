@@ -151,6 +151,8 @@ static void test_files(void)
     assert_path(s, "local:114/a.b.vmdk", DISK_FILE, "/srv/vz/images/114/a.b.vmdk", "vmdk", "dir");
     assert_path(s, "local:iso/debian-13.ISO", DISK_FILE, "/srv/vz/template/iso/debian-13.ISO",
                 "raw", "dir");
+    assert_path(s, "local:vm-114-disk-0", DISK_FILE, "/srv/vz/images/114/vm-114-disk-0.raw", "raw",
+                "dir");
     assert_path(s, "local:iso/disk.img", DISK_FILE, "/srv/vz/template/iso/disk.img", "raw", "dir");
     assert_path(s, "local:100/base-100-disk-0.qcow2/114/vm-114-disk-0.qcow2", DISK_FILE,
                 "/srv/vz/images/114/vm-114-disk-0.qcow2", "qcow2", "dir");

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "console.h"
+
+#include <errno.h>
+#include <gio/gio.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "channel.h"
+
+struct Console {
+    int fd, stop; /* the socket; an eventfd that ends the thread */
+    GThread *thread;
+    GMutex lock; /* for what follows */
+    GCond changed;
+    GString *text;
+    FILE *echo;
+    gboolean closed;
+};
+
+static void take(Console *console, const char *data, gsize size)
+{
+    g_mutex_lock(&console->lock);
+    for (gsize i = 0; i < size; i++) {
+        if (data[i]) {
+            g_string_append_c(console->text, data[i]);
+        }
+    }
+    if (console->echo) {
+        fwrite(data, 1, size, console->echo);
+        fflush(console->echo);
+    }
+    g_cond_broadcast(&console->changed);
+    g_mutex_unlock(&console->lock);
+}
+
+static gpointer listen_to(gpointer data)
+{
+    Console *console = data;
+    char buffer[4096];
+
+    for (;;) {
+        struct pollfd pfds[] = {{.fd = console->fd, .events = POLLIN},
+                                {.fd = console->stop, .events = POLLIN}};
+        ssize_t n;
+
+        if (poll(pfds, G_N_ELEMENTS(pfds), -1) < 0 && errno == EINTR) {
+            continue;
+        }
+        if (pfds[1].revents) {
+            break;
+        }
+        n = read(console->fd, buffer, sizeof(buffer));
+        if (n <= 0) {
+            break;
+        }
+        take(console, buffer, n);
+    }
+    g_mutex_lock(&console->lock);
+    console->closed = TRUE;
+    g_cond_broadcast(&console->changed);
+    g_mutex_unlock(&console->lock);
+    return NULL;
+}
+
+Console *console_connect(const char *path, FILE *echo, GError **error)
+{
+    int fd = unix_connect(path, error);
+    Console *console;
+
+    if (fd < 0) {
+        return NULL;
+    }
+    console = g_new0(Console, 1);
+    console->fd = fd;
+    console->stop = eventfd(0, EFD_CLOEXEC);
+    g_assert(console->stop >= 0);
+    console->text = g_string_new(NULL);
+    console->echo = echo;
+    g_mutex_init(&console->lock);
+    g_cond_init(&console->changed);
+    console->thread = g_thread_new("console", listen_to, console);
+    return console;
+}
+
+void console_free(Console *console)
+{
+    if (!console) {
+        return;
+    }
+    eventfd_write(console->stop, 1);
+    g_thread_join(console->thread);
+    close(console->fd);
+    close(console->stop);
+    g_string_free(console->text, TRUE);
+    g_mutex_clear(&console->lock);
+    g_cond_clear(&console->changed);
+    g_free(console);
+}
+
+gboolean console_wait(Console *console, const char *text, gint64 deadline, gint64 *when,
+                      GError **error)
+{
+    gboolean found, in_time = TRUE;
+
+    g_mutex_lock(&console->lock);
+    while (!(found = strstr(console->text->str, text) != NULL) && !console->closed && in_time) {
+        in_time = g_cond_wait_until(&console->changed, &console->lock, deadline);
+    }
+    if (found && when) {
+        *when = g_get_monotonic_time();
+    }
+    if (!found) {
+        gsize from = console->text->len > 400 ? console->text->len - 400 : 0;
+
+        g_set_error(error, G_IO_ERROR, in_time ? G_IO_ERROR_CLOSED : G_IO_ERROR_TIMED_OUT,
+                    "the console %s before it showed '%s'; its end was:\n%s",
+                    in_time ? "was closed" : "was silent too long", text,
+                    console->text->str + from);
+    }
+    g_mutex_unlock(&console->lock);
+    return found;
+}
+
+gboolean console_wait_closed(Console *console, gint64 deadline, GError **error)
+{
+    gboolean in_time = TRUE;
+
+    g_mutex_lock(&console->lock);
+    while (!console->closed && in_time) {
+        in_time = g_cond_wait_until(&console->changed, &console->lock, deadline);
+    }
+    g_mutex_unlock(&console->lock);
+    if (!in_time) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT, "the console was not closed in time");
+    }
+    return in_time;
+}
+
+void console_mute(Console *console)
+{
+    g_mutex_lock(&console->lock);
+    console->echo = NULL;
+    g_mutex_unlock(&console->lock);
+}
+
+char *console_text(Console *console)
+{
+    char *text;
+
+    g_mutex_lock(&console->lock);
+    text = g_strdup(console->text->str);
+    g_mutex_unlock(&console->lock);
+    return text;
+}

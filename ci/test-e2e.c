@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The main job, from outside: a real Debian guest, started by microvm-launch from a config, looked
+ * at through the guest agent, a forwarded port and QMP. Runs on TCG, which the configs say (kvm:
+ * 0).
+ *
+ * The environment names what is tested:
+ *   MICROVM_LAUNCH   the launcher
+ *   MICROVM_IMAGE    the guest's disk; each test works on a copy
+ *   MICROVM_CONFIG   the config; it is tried as it is, and without its args line
+ */
+#include <errno.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "checks.h"
+
+#define BOOT_LIMIT 300 /* seconds, on a slow, busy host */
+
+static const char *launcher, *image, *config;
+
+typedef struct {
+    char *dir, *storage_cfg, *config;
+} Fixture;
+
+static void run(const char *const *argv)
+{
+    g_autoptr(GError) error = NULL;
+    int status;
+
+    g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, &status,
+                 &error);
+    g_assert_no_error(error);
+    g_assert_true(g_spawn_check_wait_status(status, NULL));
+}
+
+static void write_file(const char *path, const char *text)
+{
+    g_autoptr(GError) error = NULL;
+
+    g_file_set_contents(path, text, -1, &error);
+    g_assert_no_error(error);
+}
+
+/* @text without the line that begins with @start, if any. */
+static char *without_line(const char *text, const char *start)
+{
+    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+    g_autoptr(GString) kept = g_string_new(NULL);
+
+    for (char **line = lines; *line; line++) {
+        if (!g_str_has_prefix(*line, start)) {
+            g_string_append_printf(kept, "%s\n", *line);
+        }
+    }
+    return g_string_free(g_steal_pointer(&kept), FALSE);
+}
+
+/*
+ * A directory with a "dir" storage that holds the config's disk, and the config with kvm: 0 and
+ * without the line that begins with @data, if it is not NULL.
+ */
+static void set_up(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *disks = NULL, *disk = NULL, *storage = NULL, *text = NULL, *kept = NULL;
+    g_autofree char *tcg = NULL;
+
+    fixture->dir = g_dir_make_tmp("microvm-e2e-XXXXXX", &error);
+    g_assert_no_error(error);
+    disks = g_strdup_printf("%s/images/114", fixture->dir);
+    disk = g_strdup_printf("%s/vm-114-disk-0.raw", disks);
+    g_assert_cmpint(g_mkdir_with_parents(disks, 0700), ==, 0);
+    run((const char *[]){"cp", "--sparse=always", "--reflink=auto", image, disk, NULL});
+
+    storage = g_strdup_printf("dir: local-lvm\n\tpath %s\n", fixture->dir);
+    fixture->storage_cfg = g_strdup_printf("%s/storage.cfg", fixture->dir);
+    write_file(fixture->storage_cfg, storage);
+
+    g_file_get_contents(config, &text, NULL, &error);
+    g_assert_no_error(error);
+    kept = data ? without_line(text, data) : g_strdup(text);
+    tcg = g_strconcat("kvm: 0\n", kept, NULL);
+    fixture->config = g_strdup_printf("%s/114.conf", fixture->dir);
+    write_file(fixture->config, tcg);
+}
+
+static void tear_down(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+    run((const char *[]){"rm", "-r", fixture->dir, NULL});
+    g_free(fixture->dir);
+    g_free(fixture->storage_cfg);
+    g_free(fixture->config);
+}
+
+static Guest *boot(const Fixture *fixture, const char *const *trailing)
+{
+    g_autoptr(GError) error = NULL;
+    GuestSpec spec = {.launcher = launcher,
+                      .config = fixture->config,
+                      .storage_cfg = fixture->storage_cfg,
+                      .runtime_dir = fixture->dir,
+                      .trailing = trailing};
+    Guest *guest = guest_start(&spec, &error);
+
+    g_assert_no_error(error);
+    guest_wait_ready(guest, channel_deadline(BOOT_LIMIT), &error);
+    g_assert_no_error(error);
+    return guest;
+}
+
+static void assert_seen(const char *what, char *seen, GError *error)
+{
+    g_assert_no_error(error);
+    g_test_message("%s: %s", what, seen);
+    g_free(seen);
+}
+
+static char *in_guest(Guest *guest, const char *shell_command)
+{
+    g_autoptr(GError) error = NULL;
+    char *out = agent_shell(guest->agent, shell_command, channel_deadline(BOOT_LIMIT), &error);
+
+    g_assert_no_error(error);
+    return g_strchomp(out);
+}
+
+static void power_down(Guest *guest)
+{
+    g_autoptr(GError) error = NULL;
+
+    guest_power_down(guest, channel_deadline(BOOT_LIMIT), &error);
+    g_assert_no_error(error);
+    guest_left_nothing(guest, &error);
+    g_assert_no_error(error);
+}
+
+static void check_all(Guest *guest)
+{
+    GError *error = NULL;
+    char *seen = check_devices(guest, FALSE, NULL, &error);
+    g_autofree char *failed = NULL;
+
+    assert_seen("devices", seen, error);
+    seen = check_agent(guest, &error);
+    assert_seen("agent", seen, error);
+    seen = check_network(guest, &error);
+    assert_seen("network", seen, error);
+    seen = check_disk(guest, &error);
+    assert_seen("disk", seen, error);
+    seen = check_balloon(guest, &error);
+    assert_seen("balloon", seen, error);
+    failed = in_guest(guest, "systemctl is-system-running --wait >/dev/null;"
+                             "systemctl list-units --failed --no-legend");
+    g_assert_cmpstr(failed, ==, "");
+}
+
+/* Boot, every check, shut down; boot again: what was written is there. */
+static void test_main_job(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+    g_autoptr(Guest) first = boot(fixture, NULL);
+    g_autoptr(Guest) second = NULL;
+    g_autofree char *written = NULL, *found = NULL, *machine = NULL;
+
+    check_all(first);
+    /* the kernel could mount /dev/vda by itself: it is our initrd that did */
+    machine = in_guest(first, "cat /proc/cmdline; nproc; uname -r; dmesg | grep 'Run /init'");
+    g_test_message("%s", machine);
+    written = in_guest(first, "head -c 1M /dev/urandom >/var/survivor; sha256sum /var/survivor");
+    power_down(first);
+
+    second = boot(fixture, NULL);
+    found = in_guest(second, "sha256sum /var/survivor");
+    g_assert_cmpstr(found, ==, written);
+    power_down(second);
+}
+
+/* The same id twice is refused, and the first guest does not notice. */
+static void test_running_already(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+    g_autoptr(Guest) first = boot(fixture, NULL);
+    g_autoptr(GError) error = NULL;
+    g_autofree char *answer = NULL;
+    GuestSpec spec = {.launcher = launcher,
+                      .config = fixture->config,
+                      .storage_cfg = fixture->storage_cfg,
+                      .runtime_dir = fixture->dir};
+    Guest *second = guest_start(&spec, &error);
+
+    g_assert_null(second);
+    g_assert_error(error, GUEST_ERROR, GUEST_ERROR_LAUNCH);
+    g_assert_nonnull(strstr(error->message, "114"));
+    g_assert_nonnull(strstr(error->message, "running"));
+    answer = in_guest(first, "echo alive");
+    g_assert_cmpstr(answer, ==, "alive");
+    power_down(first);
+}
+
+static const char *environment(const char *name)
+{
+    const char *value = g_getenv(name);
+
+    if (!value) {
+        g_printerr("test-e2e: %s is not set\n", name);
+        exit(2);
+    }
+    return value;
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    launcher = environment("MICROVM_LAUNCH");
+    image = environment("MICROVM_IMAGE");
+    config = environment("MICROVM_CONFIG");
+
+    g_test_add("/e2e/config-as-it-is", Fixture, NULL, set_up, test_main_job, tear_down);
+    g_test_add("/e2e/without-args", Fixture, "args:", set_up, test_main_job, tear_down);
+    g_test_add("/e2e/running-already", Fixture, "args:", set_up, test_running_already, tear_down);
+    return g_test_run();
+}
