@@ -173,8 +173,7 @@ static gboolean show(const GuestSpec *spec, gboolean keep, GError **error)
     title("Checks");
     good = run_checks(guest);
     if (keep) {
-        close(guest->pidfd);
-        guest->pidfd = -1;
+        guest_let_go(guest);
     } else {
         good = press_power_button(guest) && good;
     }

@@ -105,7 +105,11 @@ static Guest *boot(const Fixture *fixture, const char *const *trailing)
     Guest *guest = guest_start(&spec, &error);
 
     g_assert_no_error(error);
-    guest_wait_ready(guest, channel_deadline(BOOT_LIMIT), &error);
+    if (!guest_wait_ready(guest, channel_deadline(BOOT_LIMIT), &error)) {
+        g_autofree char *text = console_text(guest->console);
+
+        g_test_message("the console showed:\n%s", text);
+    }
     g_assert_no_error(error);
     return guest;
 }

@@ -12,6 +12,39 @@
 
 G_DEFINE_QUARK(guest - error - quark, guest_error)
 
+/*
+ * QEMU outlives us unless it is ended: a test that aborts, or a user's Ctrl-C, must not leave it
+ * running. The handler kills by pidfd, which is safe in a handler and hits nobody else.
+ */
+static volatile int running[32];
+
+static void end_running(int signal)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(running); i++) {
+        if (running[i] > 0) {
+            syscall(SYS_pidfd_send_signal, running[i], SIGKILL, NULL, 0);
+        }
+    }
+    kill(getpid(), signal); /* now with its default effect */
+}
+
+static void set_running(int from, int to)
+{
+    static const int signals[] = {SIGABRT, SIGINT, SIGTERM, SIGHUP};
+    struct sigaction action = {.sa_handler = end_running, .sa_flags = SA_RESETHAND | SA_NODEFER};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(signals); i++) {
+        sigaction(signals[i], &action, NULL);
+    }
+    for (gsize i = 0; i < G_N_ELEMENTS(running); i++) {
+        if (running[i] == from) {
+            running[i] = to;
+            return;
+        }
+    }
+    g_assert_not_reached();
+}
+
 static char *runtime_file(const Guest *guest, const char *suffix)
 {
     return g_strdup_printf("%s/%s.%s", guest->runtime_dir, guest->id, suffix);
@@ -89,6 +122,7 @@ static gboolean open_pid(Guest *guest, GError **error)
                     g_strchomp(text), g_strerror(errno));
         return FALSE;
     }
+    set_running(0, guest->pidfd);
     return TRUE;
 }
 
@@ -141,6 +175,13 @@ gboolean guest_wait_ready(Guest *guest, gint64 deadline, GError **error)
     return guest->agent != NULL;
 }
 
+void guest_let_go(Guest *guest)
+{
+    set_running(guest->pidfd, 0);
+    close(guest->pidfd);
+    guest->pidfd = -1;
+}
+
 /* Waits for QEMU's end, and closes the descriptor that stands for it. */
 static gboolean wait_end(Guest *guest, gint64 deadline, GError **error)
 {
@@ -151,8 +192,7 @@ static gboolean wait_end(Guest *guest, gint64 deadline, GError **error)
         g_set_error(error, GUEST_ERROR, GUEST_ERROR_CHECK, "QEMU did not end in time");
         return FALSE;
     }
-    close(guest->pidfd);
-    guest->pidfd = -1;
+    guest_let_go(guest);
     return TRUE;
 }
 

@@ -51,6 +51,9 @@ gboolean guest_power_down(Guest *guest, gint64 deadline, GError **error);
 /* Checks that QEMU has left neither a socket nor a pidfile behind. */
 gboolean guest_left_nothing(const Guest *guest, GError **error);
 
+/* Lets QEMU run on after guest_free(). */
+void guest_let_go(Guest *guest);
+
 /* Ends QEMU if it still runs, and frees @guest. */
 void guest_free(Guest *guest);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Guest, guest_free)
