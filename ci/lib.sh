@@ -4,6 +4,7 @@
 # What the scripts of this directory share: where the cache is, and how a long step is shown.
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck disable=SC2034  # for those who source this
 top=$(dirname "$here")
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/microvm-launch
 mkdir -p "$cache"

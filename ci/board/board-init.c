@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The /init of the archive that test-board boots. Says what the kernel has found, reads from each
+ * disk, and ends the guest:
+ *
+ *     board: clocksource=tsc
+ *     board: device=virtio0 driver=virtio_blk modern=1 path=/sys/devices/platform/.../virtio0
+ *     board: disk=vda bytes=1048576 sum=133169152
+ *     board: end
+ *
+ * The devices are numbered in the kernel's order. The sum is that of the bytes read, so that a disk
+ * can be told from another; a disk whose interrupt is lost never gets a line.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <termios.h>
+#include <unistd.h>
+
+#define READ_BYTES (1024 * 1024)
+#define VIRTIO_F_VERSION_1 32
+
+static int console;
+
+/* The first line of the file at PATH, empty if there is none. */
+static const char *first_line(const char *path)
+{
+    static char line[256];
+    FILE *f = fopen(path, "re");
+
+    line[0] = '\0';
+    if (f && fgets(line, sizeof(line), f)) {
+        line[strcspn(line, "\n")] = '\0';
+    }
+    if (f) {
+        fclose(f);
+    }
+    return line;
+}
+
+static const char *base_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? slash + 1 : path;
+}
+
+static void say_device(const char *name)
+{
+    char path[PATH_MAX], real[PATH_MAX], driver[PATH_MAX];
+
+    snprintf(path, sizeof(path), "/sys/bus/virtio/devices/%s", name);
+    if (!realpath(path, real)) {
+        return;
+    }
+    snprintf(path, sizeof(path), "/sys/bus/virtio/devices/%s/driver", name);
+    const char *bound = realpath(path, driver) ? base_of(driver) : "none";
+    snprintf(path, sizeof(path), "/sys/bus/virtio/devices/%s/features", name);
+    const char *features = first_line(path); /* a digit a bit, bit 0 first */
+    char modern = strlen(features) > VIRTIO_F_VERSION_1 ? features[VIRTIO_F_VERSION_1] : '?';
+    dprintf(console, "board: device=%s driver=%s modern=%c path=%s\n", name, bound, modern, real);
+}
+
+static void read_disk(const char *name)
+{
+    static unsigned char buffer[64 * 1024];
+    char path[PATH_MAX];
+    unsigned long sum = 0;
+    long bytes = 0;
+    ssize_t n = -1;
+
+    if (strncmp(name, "vd", 2)) {
+        return;
+    }
+    snprintf(path, sizeof(path), "/dev/%s", name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    while (fd >= 0 && bytes < READ_BYTES && (n = read(fd, buffer, sizeof(buffer))) > 0) {
+        bytes += n;
+        for (ssize_t i = 0; i < n; i++) {
+            sum += buffer[i];
+        }
+    }
+    close(fd);
+    dprintf(console, "board: disk=%s bytes=%ld sum=%lu%s\n", name, bytes, sum,
+            n < 0 ? " failed" : "");
+}
+
+static int is_visible(const struct dirent *entry)
+{
+    return entry->d_name[0] != '.';
+}
+
+/* Calls VISIT for each name in the directory at PATH, if there is one, in order. */
+static void for_each(const char *path, void (*visit)(const char *name))
+{
+    struct dirent **entries;
+    int count = scandir(path, &entries, is_visible, versionsort);
+
+    for (int i = 0; i < count; i++) {
+        visit(entries[i]->d_name);
+    }
+}
+
+int main(void)
+{
+    mount("sysfs", "/sys", "sysfs", 0, NULL);
+    mount("proc", "/proc", "proc", 0, NULL);
+    mount("devtmpfs", "/dev", "devtmpfs", 0, NULL);
+    console = open("/dev/console", O_RDWR | O_NOCTTY | O_CLOEXEC);
+
+    dprintf(console, "\nboard: clocksource=%s\n",
+            first_line("/sys/devices/system/clocksource/clocksource0/current_clocksource"));
+    for_each("/sys/bus/virtio/devices", say_device);
+    for_each("/sys/block", read_disk);
+    dprintf(console, "board: end\n");
+    tcdrain(console);
+    /* without ACPI the board has no way to power off, but QEMU's -no-reboot does as well */
+    reboot(access("/sys/firmware/acpi/tables", F_OK) ? RB_AUTOBOOT : RB_POWER_OFF);
+    return 1;
+}
