@@ -38,29 +38,39 @@ lock() {
     flock "$lock_fd"
 }
 
-# Reads a build's output and shows how far it is: by "[N/M]" as ninja writes it, or by counting
-# the lines that match $2 against the $3 that the whole build is known to have. A terminal sees
-# each change on one line; elsewhere only every tenth of the way is printed.
+# Reads a step's output and shows how far it is: by "[N/M]" as ninja writes it, by apt's status lines,
+# or by counting the lines that match $2 against the $3 that the whole step is known to have. A
+# terminal sees each change on one line; elsewhere only every tenth of the way is printed.
 show_progress() {
-    local title=$1 pattern=$2 total=$3 done=0 percent shown=-10 line
+    local title=$1 pattern=$2 total=$3 count=0 percent=0 shown=-10 line
     while IFS= read -r line; do
         if [[ $line =~ ^\[([0-9]+)/([0-9]+)\] ]]; then
-            done=${BASH_REMATCH[1]} total=${BASH_REMATCH[2]}
+            percent=$((100 * BASH_REMATCH[1] / BASH_REMATCH[2]))
+        elif [[ $line =~ ^(dlstatus|pmstatus):[^:]*:([0-9]+) ]]; then
+            percent=${BASH_REMATCH[2]}
         elif [ -n "$pattern" ] && [[ $line =~ $pattern ]]; then
-            done=$((done + 1))
+            count=$((count + 1))
+            percent=$((100 * count / total))
         else
             continue
         fi
-        percent=$((total > 0 ? 100 * done / total : 0))
         percent=$((percent > 100 ? 100 : percent))
         if [ -t 2 ]; then
-            printf '\r\033[K  %-34s %3d%%  %d/%d  %ds' "$title" "$percent" "$done" "$total" \
-                $((SECONDS - started)) >&2
+            printf '\r\033[K  %-34s %3d%%  %ds' "$title" "$percent" $((SECONDS - started)) >&2
         elif [ $((percent - shown)) -ge 10 ]; then
             shown=$percent
             printf '  %-34s %3d%%  %ds\n' "$title" "$percent" $((SECONDS - started)) >&2
         fi
     done
+}
+
+# The Debian mirror that apt on this machine is set up with.
+mirror() {
+    local uri
+    uri=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' \
+          'Label: Debian' | sort -u | head -n 1)
+    [ -n "$uri" ] || die "apt on this machine has no Debian mirror set up (apt-get update?)"
+    echo "$uri"
 }
 
 # step TITLE LOG PATTERN TOTAL COMMAND...: run a long command with its output in LOG, show how far

@@ -10,6 +10,14 @@
 
 #include "channel.h"
 
+/* Where the echo is within an escape sequence of a terminal (ECMA-48, 5.4 and 5.6). */
+typedef enum {
+    ECHO_TEXT,
+    ECHO_ESCAPE,  /* after ESC */
+    ECHO_CONTROL, /* after ESC [ */
+    ECHO_STRING,  /* after ESC ] and the like, until BEL or ESC \ */
+} EchoState;
+
 struct Console {
     int fd, stop; /* the socket; an eventfd that ends the thread */
     GThread *thread;
@@ -17,8 +25,46 @@ struct Console {
     GCond changed;
     GString *text;
     FILE *echo;
+    EchoState state;
+    GString *sequence; /* of the escape sequence that the echo is in */
     gboolean closed;
 };
+
+/*
+ * A guest asks the terminal things (size, cursor) and the terminal answers into the user's shell.
+ * So of its escape sequences only colours are passed on.
+ */
+static void echo_byte(Console *console, char c)
+{
+    switch (console->state) {
+    case ECHO_TEXT:
+        if (c == '\033') {
+            console->state = ECHO_ESCAPE;
+            g_string_assign(console->sequence, "\033");
+        } else {
+            fputc(c, console->echo);
+        }
+        break;
+    case ECHO_ESCAPE:
+        g_string_append_c(console->sequence, c);
+        console->state = c == '[' ? ECHO_CONTROL : strchr("]PX^_", c) ? ECHO_STRING : ECHO_TEXT;
+        break;
+    case ECHO_CONTROL:
+        g_string_append_c(console->sequence, c);
+        if (c >= 0x40 && c <= 0x7e) {
+            console->state = ECHO_TEXT;
+            if (c == 'm') {
+                fputs(console->sequence->str, console->echo);
+            }
+        }
+        break;
+    case ECHO_STRING:
+        if (c == '\a' || c == '\\') {
+            console->state = ECHO_TEXT;
+        }
+        break;
+    }
+}
 
 static void take(Console *console, const char *data, gsize size)
 {
@@ -26,10 +72,12 @@ static void take(Console *console, const char *data, gsize size)
     for (gsize i = 0; i < size; i++) {
         if (data[i]) {
             g_string_append_c(console->text, data[i]);
+            if (console->echo) {
+                echo_byte(console, data[i]);
+            }
         }
     }
     if (console->echo) {
-        fwrite(data, 1, size, console->echo);
         fflush(console->echo);
     }
     g_cond_broadcast(&console->changed);
@@ -79,6 +127,7 @@ Console *console_connect(const char *path, FILE *echo, GError **error)
     g_assert(console->stop >= 0);
     console->text = g_string_new(NULL);
     console->echo = echo;
+    console->sequence = g_string_new(NULL);
     g_mutex_init(&console->lock);
     g_cond_init(&console->changed);
     console->thread = g_thread_new("console", listen_to, console);
@@ -95,6 +144,7 @@ void console_free(Console *console)
     close(console->fd);
     close(console->stop);
     g_string_free(console->text, TRUE);
+    g_string_free(console->sequence, TRUE);
     g_mutex_clear(&console->lock);
     g_cond_clear(&console->changed);
     g_free(console);

@@ -10,8 +10,8 @@
 typedef struct Console Console;
 
 /*
- * Connects to the chardev socket at @path. What comes is kept, and written to @echo if that is not
- * NULL. Returns a Console to free with console_free(), or NULL with @error.
+ * Connects to the chardev socket at @path. What comes is kept; its text and colours are written to
+ * @echo if that is not NULL. Returns a Console to free with console_free(), or NULL with @error.
  */
 Console *console_connect(const char *path, FILE *echo, GError **error);
 
