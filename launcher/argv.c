@@ -336,11 +336,6 @@ static void add_rng(GPtrArray *argv, const Plan *plan)
     add_option(argv, "-device", g_string_free(device, FALSE));
 }
 
-static gboolean has_isa_serial(const Plan *plan)
-{
-    return plan->serials->len > 0 && ((PlanSerial *)plan->serials->pdata[0])->index == 0;
-}
-
 /*
  * Everything QEMU would decide by itself is said, so that the board is the same on every host and
  * version.
@@ -357,7 +352,7 @@ static char *machine(const Plan *plan)
     opt_add_onoff(opt, "rtc", TRUE);
     opt_add_onoff(opt, "pit", plan->legacy_timers);
     opt_add_onoff(opt, "pic", plan->legacy_timers);
-    opt_add_onoff(opt, "isa-serial", has_isa_serial(plan));
+    opt_add_onoff(opt, "isa-serial", plan->isa_serial);
     /* the transports without ACPI; with it, and without kvmclock, the TSC's frequency */
     opt_add_onoff(opt, "auto-kernel-cmdline", TRUE);
     opt_add_onoff(opt, "x-option-roms", !plan->own_firmware);

@@ -83,6 +83,7 @@ gboolean confine_affinity(const char *list, GError **error)
     g_auto(GStrv) ranges = g_strsplit(list, ",", -1);
     cpu_set_t *set = CPU_ALLOC(MAX_HOST_CPUS);
     gsize size = CPU_ALLOC_SIZE(MAX_HOST_CPUS);
+    g_autofree char *what = g_strdup_printf("cannot run on CPUs %s of this host", list);
     gboolean done;
 
     g_assert(set);
@@ -95,8 +96,7 @@ gboolean confine_affinity(const char *list, GError **error)
         for (guint64 cpu = first; cpu <= last && cpu < MAX_HOST_CPUS; cpu++)
             CPU_SET_S(cpu, size, set);
     }
-    done = sched_setaffinity(0, size, set) == 0 ||
-           fail(error, CONFINE_ERROR_AFFINITY, "cannot run on these CPUs of the host");
+    done = sched_setaffinity(0, size, set) == 0 || fail(error, CONFINE_ERROR_AFFINITY, what);
     CPU_FREE(set);
     return done;
 }

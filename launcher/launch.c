@@ -60,8 +60,7 @@ static gboolean set_affinity(const Plan *plan, GError **error)
 {
     if (!plan->affinity || confine_affinity(plan->affinity, error))
         return TRUE;
-    g_prefix_error(error, "%s: affinity: %s: ", plan->config_file, plan->affinity);
-    return FALSE;
+    return prefix(plan, plan->affinity_line, "affinity", error);
 }
 
 static gboolean open_nic(const PlanNic *nic, GArray *fds, GError **error)

@@ -89,6 +89,21 @@ static char *cpu_option(gboolean kvm, const char *model, const char *own_flags)
     return join(model, flags);
 }
 
+/*
+ * Whether the guest will see KVM's clock: hidden=1 takes KVM's CPUID leaves away, and flags can
+ * take the clock alone.
+ */
+static gboolean has_kvmclock(gboolean kvm, const PropStr *props)
+{
+    const char *list = props ? propstr_get(props, "flags") : NULL;
+    g_auto(GStrv) flags = g_strsplit(list ? list : "", ";", -1);
+
+    if (!kvm || (props && propstr_get_bool(props, "hidden", FALSE)))
+        return FALSE;
+    return !g_strv_contains((const char *const *)flags, "-kvmclock") &&
+           !g_strv_contains((const char *const *)flags, "-kvm");
+}
+
 /* Sub-keys beyond model and flags, as properties of QEMU's CPU. */
 static void plan_properties(Plan *plan, const PropStr *props)
 {
@@ -140,6 +155,7 @@ gboolean plan_cpu(const PlanContext *ctx, GError **error)
         return FALSE;
     ctx->plan->cpu = cpu_option(ctx->plan->kvm, props ? propstr_get(props, "cputype") : NULL,
                                 props ? propstr_get(props, "flags") : NULL);
+    ctx->plan->kvmclock = has_kvmclock(ctx->plan->kvm, props);
     if (props)
         plan_properties(ctx->plan, props);
     return plan_count(ctx, error);

@@ -211,18 +211,24 @@ static int by_rank(gconstpointer a, gconstpointer b)
     return rank_of(*(PlanDisk *const *)a) - rank_of(*(PlanDisk *const *)b);
 }
 
-/* The first disk of "order=scsi0;net0". A name without a disk is passed over, as firmware would. */
+/*
+ * The first disk of "order=scsi0;net0", or else the first CD-ROM. Passed over, as firmware would,
+ * are names without a disk and ide2, which holds nothing but a cloud-init image.
+ */
 static PlanDisk *first_of_order(const Plan *plan, const char *order)
 {
-    g_auto(GStrv) names = g_strsplit(order, ";", -1);
+    g_auto(GStrv) names = g_strsplit_set(order, "; \t", -1);
+    PlanDisk *cdrom = NULL;
 
     for (char **name = names; *name; name++) {
-        PlanDisk *disk = find_disk(plan, *name);
+        PlanDisk *disk = strcmp(*name, "ide2") == 0 ? NULL : find_disk(plan, *name);
 
-        if (disk)
+        if (disk && !disk->cdrom)
             return disk;
+        if (!cdrom)
+            cdrom = disk;
     }
-    return NULL;
+    return cdrom;
 }
 
 gboolean plan_boot_order(const PlanContext *ctx, gboolean *has_boot_disk, GError **error)

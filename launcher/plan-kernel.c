@@ -11,22 +11,37 @@ static gboolean is_option(const char *word, const char *name)
     return strcmp(word + 1, name) == 0 || (word[1] == '-' && strcmp(word + 2, name) == 0);
 }
 
-/* The value of the last option @name among the words that args and the command line add. */
+/*
+ * The value of the last option @name among the words that args and the command line add. A word
+ * that is the value of one of the options looked for here is no option, whatever it looks like.
+ */
 static gboolean extra_option(const PlanContext *ctx, const char *name, const char **value,
                              GError **error)
 {
+    static const char *const looked_for[] = {"kernel", "initrd", "append", "bios", "serial", NULL};
     char **words = ctx->plan->extra;
 
     *value = NULL;
     for (guint i = 0; words[i]; i++) {
-        if (!is_option(words[i], name))
+        const char *const *known = looked_for;
+
+        while (*known && !is_option(words[i], *known))
+            known++;
+        if (!*known)
             continue;
         if (!words[i + 1])
             return plan_fail(ctx, config_find(ctx->config, "args"), error, "-%s has no value",
-                             name);
-        *value = words[++i];
+                             *known);
+        i++;
+        if (strcmp(*known, name) == 0)
+            *value = words[i];
     }
     return TRUE;
+}
+
+static gboolean has_serial0(const Plan *plan)
+{
+    return plan->serials->len > 0 && ((PlanSerial *)plan->serials->pdata[0])->index == 0;
 }
 
 /* The kernel's console: the ISA port, or else the first virtio console. */
@@ -34,7 +49,7 @@ static const char *console_of(const Plan *plan)
 {
     if (plan->serials->len == 0)
         return NULL;
-    return ((PlanSerial *)plan->serials->pdata[0])->index == 0 ? "ttyS0" : "hvc0";
+    return has_serial0(plan) ? "ttyS0" : "hvc0";
 }
 
 static char *linux_command_line(const Plan *plan, gboolean has_boot_disk)
@@ -73,10 +88,12 @@ static KernelImage *choose_kernel(const PlanContext *ctx, const char *from_args,
     if (!*path)
         return NULL;
     image = host_kernel(ctx->host, *path, &cause);
-    if (!image)
+    if (!image) {
+        g_prefix_error(&cause, "kernel ");
         fail_on_args(ctx, from_args, error, cause);
-    else if (!from_args)
+    } else if (!from_args) {
         ctx->plan->kernel = g_strdup(*path);
+    }
     return image;
 }
 
@@ -101,22 +118,25 @@ static gboolean choose_initrd(const PlanContext *ctx, const KernelImage *image, 
 
 gboolean plan_kernel(const PlanContext *ctx, gboolean has_boot_disk, GError **error)
 {
-    const char *kernel, *initrd, *append, *bios;
+    const char *kernel, *initrd, *append, *bios, *serial;
     g_autofree char *path = NULL;
     g_autoptr(KernelImage) image = NULL;
 
     if (!extra_option(ctx, "kernel", &kernel, error) ||
         !extra_option(ctx, "initrd", &initrd, error) ||
-        !extra_option(ctx, "append", &append, error) || !extra_option(ctx, "bios", &bios, error))
+        !extra_option(ctx, "append", &append, error) || !extra_option(ctx, "bios", &bios, error) ||
+        !extra_option(ctx, "serial", &serial, error))
         return FALSE;
     ctx->plan->own_firmware = bios == NULL;
+    ctx->plan->isa_serial = serial || has_serial0(ctx->plan);
     image = choose_kernel(ctx, kernel, &path, error);
     if (!image || !choose_initrd(ctx, image, path, initrd, error))
         return FALSE;
-    if (!kernel && !append && kernel_is_linux(image))
+    if (!append && (!kernel || host_kernel_is_ours(ctx->host, path, image)) &&
+        kernel_is_linux(image))
         ctx->plan->append = linux_command_line(ctx->plan, has_boot_disk);
     /* Other systems find virtio-mmio on the kernel command line, which QEMU writes without ACPI. */
     ctx->plan->acpi = plan_bool(ctx, "acpi", kernel_is_linux(image));
-    ctx->plan->legacy_timers = !(ctx->plan->kvm && ctx->plan->acpi && kernel_is_linux(image));
+    ctx->plan->legacy_timers = !(ctx->plan->kvmclock && ctx->plan->acpi && kernel_is_linux(image));
     return TRUE;
 }

@@ -210,6 +210,7 @@ static gboolean plan_numa(const PlanContext *ctx, const ConfigKey *key, int inde
 static gboolean plan_basics(const PlanContext *ctx, GError **error)
 {
     const char *name = config_get(ctx->config, "name");
+    const ConfigKey *affinity = config_find(ctx->config, "affinity");
     Plan *plan = ctx->plan;
 
     plan->name = name ? g_strdup(name) : g_strdup_printf("vm%s", plan->id);
@@ -217,7 +218,10 @@ static gboolean plan_basics(const PlanContext *ctx, GError **error)
     plan->ksm = plan_bool(ctx, "allow-ksm", TRUE);
     plan->no_reboot = !plan_bool(ctx, "reboot", TRUE);
     plan->frozen = plan_bool(ctx, "freeze", FALSE);
-    plan->affinity = g_strdup(config_get(ctx->config, "affinity"));
+    if (affinity) {
+        plan->affinity = g_strdup(affinity->value);
+        plan->affinity_line = affinity->line;
+    }
     plan_rtc(ctx);
     return plan_memory(ctx, error) && plan_machine(ctx, error) && plan_cpu(ctx, error);
 }
@@ -392,8 +396,14 @@ static gboolean plan_slots(const PlanContext *ctx, gboolean has_boot_disk, GErro
         request_slot(requests, SLOT_BALLOON, 0, &plan->balloon_slot);
     if (plan->rng_source)
         request_slot(requests, SLOT_RNG, 0, &plan->rng_slot);
-    if (slots_assign(requests, plan->acpi))
+    if (slots_assign(requests, plan->acpi)) {
+        if (plan->kvm && requests->len > slots_good(plan->acpi))
+            plan_warn(ctx, NULL,
+                      "%u virtio devices: under KVM, those beyond %u may lose interrupts to the "
+                      "serial port, clock or power button",
+                      requests->len, slots_good(plan->acpi));
         return TRUE;
+    }
     return plan_fail(ctx, NULL, error,
                      "%u virtio devices, and the board has %u places for them%s; remove some, or "
                      "put them on PCIe, which takes 31 more: 'args: -machine pcie=on -device "

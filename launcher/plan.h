@@ -90,10 +90,13 @@ typedef struct {
 
     char *machine; /* "microvm", or a versioned name of it */
     gboolean kvm, acpi, ksm;
+    gboolean kvmclock;      /* KVM, and the CPU tells the guest of its clock */
     gboolean legacy_timers; /* PIT and PIC: not needed by Linux with ACPI and kvmclock */
+    gboolean isa_serial;    /* serial0, or a -serial in args */
     char *cpu;              /* model and flags as QEMU's -cpu takes them */
     guint sockets, cores, vcpus;
     char *affinity; /* host CPUs, "0,5,8-11"; NULL: all */
+    unsigned affinity_line;
     guint64 memory_mib;
     guint hugepage_mib; /* 0: no huge pages */
     char *uuid;         /* NULL: none */

@@ -9,25 +9,29 @@ typedef struct {
 typedef struct {
     int slots;
     guint32 unusable; /* bit N: slot N */
+    guint32 last;     /* nobody's home, and taken when no other is left */
     Homes homes[SLOT_SERIAL + 1];
 } Layout;
 
 /*
  * scsi0 or virtio0 is nearly always the boot disk, so data disks start at 1.
  *
- * Slot 0 is nobody's home and is taken last: a QEMU without our series never hears a device there,
- * because it takes the first pin of the second I/O APIC for the PIT's (hw/intc/ioapic.c).
+ * Slot N has pin N of the second I/O APIC. KVM's split irqchip keeps one route a pin number for
+ * both I/O APICs (ioapic_update_kvm_routes() in QEMU's hw/intc/ioapic.c), so a device on the pin of
+ * the first one's serial port (4), clock (8) or power button (9) would share its route with that.
+ * Slot 0 is deaf on a QEMU without our series, which takes its pin for the PIT's.
  */
 static const Layout with_acpi = {
     .slots = 24,
+    .last = 1 << 0 | 1 << 4 | 1 << 8 | 1 << 9,
     .homes =
         {
             [SLOT_BOOT_DISK] = {23, 1, 0},
             [SLOT_DISK] = {22, 8, 1},
             [SLOT_CDROM] = {14, 1, 0},
-            [SLOT_NIC] = {13, 8, 0},
-            [SLOT_SHARE] = {5, 1, 0},
-            [SLOT_VSOCK] = {4, 1, 0},
+            [SLOT_NIC] = {13, 4, 0},
+            [SLOT_SHARE] = {7, 1, 0},
+            [SLOT_VSOCK] = {6, 1, 0},
             [SLOT_RNG] = {3, 1, 0},
             [SLOT_BALLOON] = {2, 1, 0},
             [SLOT_SERIAL] = {1, 1, 0},
@@ -71,9 +75,10 @@ static int home_of(const Layout *layout, const SlotRequest *request)
     return homes->first - (request->index - homes->base + homes->count) % homes->count;
 }
 
-static int next_free(const Layout *layout, guint32 taken, int home)
+/* The nearest slot below @home that is not in @taken, or else above; -1 when all are. */
+static int nearest_free(const Layout *layout, guint32 taken, int home)
 {
-    for (int i = home - 1; i > 0; i--) {
+    for (int i = home - 1; i >= 0; i--) {
         if (!(taken & 1u << i))
             return i;
     }
@@ -81,7 +86,19 @@ static int next_free(const Layout *layout, guint32 taken, int home)
         if (!(taken & 1u << i))
             return i;
     }
-    return 0;
+    return -1;
+}
+
+static int next_free(const Layout *layout, guint32 taken, int home)
+{
+    int slot = nearest_free(layout, taken | layout->last, home);
+
+    return slot >= 0 ? slot : nearest_free(layout, taken, home);
+}
+
+guint slots_good(gboolean acpi)
+{
+    return slots_available(acpi) - (guint)__builtin_popcount(layout_for(acpi)->last);
 }
 
 gboolean slots_assign(GArray *requests, gboolean acpi)

@@ -31,10 +31,14 @@ typedef struct {
 } SlotRequest;
 
 /*
- * How many devices fit: 23 with ACPI, 7 without. One transport of the board's 24 or 8 has an
- * interrupt that does not work or is the RTC's.
+ * How many devices fit: 24 with ACPI, 7 without, where one transport of the board's 8 has the RTC's
+ * interrupt.
  */
 guint slots_available(gboolean acpi);
+
+/* How many of those fit before one has to take a slot whose interrupt KVM may mix up with
+ * another's. */
+guint slots_good(gboolean acpi);
 
 /*
  * Gives every request of @requests (an array of SlotRequest) a slot. Where two want the same one,

@@ -33,9 +33,11 @@ static const PlanDisk *disk_of(const Plan *plan, const char *key)
     g_assert_not_reached();
 }
 
-/* And never slot 0, whose interrupt does not arrive. */
+/* And not one whose interrupt may be mixed up with another's while there are others. */
 static void test_slots_are_distinct(void)
 {
+    const guint32 shared = 1 << 0 | 1 << 4 | 1 << 8 | 1 << 9;
+
     for (guint n = 0; n <= slots_available(TRUE) + 1; n++) {
         g_autoptr(GArray) requests = g_array_new(FALSE, FALSE, sizeof(SlotRequest));
         int slots[32];
@@ -48,7 +50,7 @@ static void test_slots_are_distinct(void)
         }
         g_assert_true(slots_assign(requests, TRUE) == (n <= slots_available(TRUE)));
         for (guint i = 0; i < n && n <= slots_available(TRUE); i++) {
-            g_assert_cmpint(slots[i], >=, n == 24 ? 0 : 1);
+            g_assert_true(n > slots_good(TRUE) || !(1u << slots[i] & shared));
             g_assert_cmpint(slots[i], <, 24);
             g_assert_false(seen & 1u << slots[i]);
             seen |= 1u << slots[i];
@@ -119,6 +121,13 @@ static void test_boot_disk(void)
     assert_first("bootdisk: virtio0\nscsi0: /b\nvirtio0: /c\n", "virtio0");
     assert_first("boot: order=scsi1\nbootdisk: virtio0\nscsi1: /b\nvirtio0: /c\n", "scsi1");
     assert_first("scsi0: /x.iso,media=cdrom\nvirtio0: /c\n", "virtio0");
+    /* a list may have spaces in it, a CD-ROM waits for a disk, a cloud-init image is no root */
+    assert_first("boot: order=net0 scsi1\nscsi0: /b\nscsi1: /c\n", "scsi1");
+    assert_first("boot: order=scsi2;scsi1\nscsi1: /b\nscsi2: /x.iso,media=cdrom\n", "scsi1");
+    assert_first("boot: order=scsi2\nscsi1: /b\nscsi2: /x.iso,media=cdrom\n", "scsi2");
+    assert_first("boot: order=ide2\nide2: local:100/vm-100-cloudinit.qcow2,media=cdrom\n"
+                 "scsi0: /b\n",
+                 "scsi0");
 }
 
 static void test_defaults(void)
