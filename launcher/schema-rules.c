@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "schema-rules.h"
 
+#include <stdio.h>
 #include <string.h>
 
 gboolean rule_fail(GError **error, const char *format, ...)
@@ -153,18 +154,67 @@ gboolean rule_format_ide(const char *value, const PropStr *props, GError **error
     return format_drive(props, unknown, error);
 }
 
+/* QEMU's THROTTLE_VALUE_MAX (include/qemu/throttle.h), for bytes or operations in a second. */
+#define THROTTLE_MAX 1e15
+
+/* One limit, its burst and the burst's seconds; Proxmox's megabytes are 2^20 bytes. */
+static gboolean check_limit(const PropStr *props, const char *name, const char *max,
+                            const char *length, double factor, GError **error)
+{
+    double value = propstr_get_number(props, name, 0) * factor;
+    double burst = propstr_get_number(props, max, 0) * factor;
+    double seconds = propstr_get_number(props, length, 1);
+
+    if (value > THROTTLE_MAX || burst > THROTTLE_MAX)
+        return rule_fail(error, "%s is above the most that QEMU can count, 10^15 in a second",
+                         value > THROTTLE_MAX ? name : max);
+    if (burst != 0 && burst < value)
+        return rule_fail(error, "%s is below %s", max, name);
+    if (burst * seconds > THROTTLE_MAX || seconds > G_MAXUINT32)
+        return rule_fail(error, "%s is too long for that %s", length, max);
+    return TRUE;
+}
+
+static gboolean check_limits(const PropStr *props, GError **error)
+{
+    static const struct {
+        const char *name, *max, *length;
+        double factor;
+    } table[] = {
+        {"mbps", "mbps_max", "bps_max_length", 1048576},
+        {"mbps_rd", "mbps_rd_max", "bps_rd_max_length", 1048576},
+        {"mbps_wr", "mbps_wr_max", "bps_wr_max_length", 1048576},
+        {"iops", "iops_max", "iops_max_length", 1},
+        {"iops_rd", "iops_rd_max", "iops_rd_max_length", 1},
+        {"iops_wr", "iops_wr_max", "iops_wr_max_length", 1},
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(table); i++) {
+        if (!check_limit(props, table[i].name, table[i].max, table[i].length, table[i].factor,
+                         error))
+            return FALSE;
+    }
+    return TRUE;
+}
+
 static gboolean is_set(const PropStr *props, const char *name)
 {
     return propstr_get_number(props, name, 0) != 0;
 }
 
-/* What qemu-server's parse_drive() asks; it skips the disk otherwise, often without a word. */
+/*
+ * What qemu-server's parse_drive() asks, and skips the disk otherwise, often without a word; and
+ * what QEMU asks.
+ */
 static gboolean check_throttling(const PropStr *props, GError **error)
 {
     static const char *const needs[][2] = {
         {"mbps_max", "mbps"},
         {"mbps_rd_max", "mbps_rd"},
         {"mbps_wr_max", "mbps_wr"},
+        {"iops_max", "iops"},
+        {"iops_rd_max", "iops_rd"},
+        {"iops_wr_max", "iops_wr"},
         {"bps_max_length", "mbps_max"},
         {"bps_rd_max_length", "mbps_rd_max"},
         {"bps_wr_max_length", "mbps_wr_max"},
@@ -184,7 +234,7 @@ static gboolean check_throttling(const PropStr *props, GError **error)
             return rule_fail(error, "%s and %s cannot be had together", excludes[i][0],
                              excludes[i][1]);
     }
-    return TRUE;
+    return check_limits(props, error);
 }
 
 static gboolean check_geometry(const PropStr *props, GError **error)
@@ -258,8 +308,7 @@ gboolean rule_check_machine(const char *value, const PropStr *props, GError **er
     if (!rule_matches(type, "microvm(-[0-9]{1,4}\\.[0-9]{1,4}(\\+pve[0-9]{1,4})?)?")) {
         g_autofree char *quoted = propstr_quote(type);
 
-        return rule_fail(
-            error, "unknown machine %s; write microvm, or a version of it (microvm-10.0)", quoted);
+        return rule_fail(error, "unknown machine %s; write machine: microvm", quoted);
     }
     if (propstr_get(props, "viommu") || propstr_get(props, "aw-bits"))
         return rule_fail(error, "the board has no IOMMU; remove viommu and aw-bits");
@@ -343,6 +392,19 @@ gboolean rule_check_vga(const char *value, const PropStr *props, GError **error)
         return rule_fail_value(error, type ? type : "std",
                                "cannot work, the board has no display; write vga: serial0 and "
                                "serial0: socket, or vga: none");
+    return TRUE;
+}
+
+gboolean rule_check_rng(const char *value, const PropStr *props, GError **error)
+{
+    guint64 period;
+
+    (void)value;
+    if (!propstr_uint(propstr_get(props, "period") ? propstr_get(props, "period") : "1", 1,
+                      G_MAXUINT32, &period, error)) {
+        g_prefix_error(error, "period: ");
+        return FALSE;
+    }
     return TRUE;
 }
 
@@ -481,11 +543,26 @@ gboolean rule_check_bios(const char *value, const PropStr *props, GError **error
     return TRUE;
 }
 
+/* Whether the calendar and the clock have what is written like a date; "now" is fine. */
+static gboolean is_moment(const char *value)
+{
+    int year, month, day, hour = 0, minute = 0, second = 0;
+    g_autoptr(GDateTime) moment = NULL;
+
+    if (g_str_equal(value, "now"))
+        return TRUE;
+    if (sscanf(value, "%d-%d-%dT%d:%d:%d", &year, &month, &day, &hour, &minute, &second) < 3)
+        return FALSE;
+    moment = g_date_time_new_utc(year, month, day, hour, minute, second);
+    return moment != NULL;
+}
+
 gboolean rule_check_startdate(const char *value, const PropStr *props, GError **error)
 {
     (void)props;
     if (!rule_matches(value, "now|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"
-                             "(T[0-9]{1,2}:[0-9]{1,2}:[0-9]{1,2})?"))
+                             "(T[0-9]{1,2}:[0-9]{1,2}:[0-9]{1,2})?") ||
+        !is_moment(value))
         return rule_fail_value(error, value, "is not now, 2006-06-17 or 2006-06-17T16:01:21");
     return TRUE;
 }

@@ -38,6 +38,7 @@ gboolean rule_format_cpu(const char *value, const PropStr *props, GError **error
 gboolean rule_check_cpu(const char *value, const PropStr *props, GError **error);
 gboolean rule_check_agent(const char *value, const PropStr *props, GError **error);
 gboolean rule_check_vga(const char *value, const PropStr *props, GError **error);
+gboolean rule_check_rng(const char *value, const PropStr *props, GError **error);
 gboolean rule_format_boot(const char *value, const PropStr *props, GError **error);
 gboolean rule_format_bootdisk(const char *value, const PropStr *props, GError **error);
 gboolean rule_format_smbios1(const char *value, const PropStr *props, GError **error);

@@ -62,7 +62,7 @@ static const SchemaKey table[] = {
          .check = rule_check_vga),
     USED("agent", SCHEMA_PROPS, "the guest agent's port", PROPS(schema_agent),
          .check = rule_check_agent),
-    USED("rng0", SCHEMA_PROPS, "a virtio-rng device", PROPS(schema_rng)),
+    USED("rng0", SCHEMA_PROPS, "a virtio-rng device", PROPS(schema_rng), .check = rule_check_rng),
     FAMILY("virtiofs", 9, SCHEMA_PROPS, SCHEMA_USED, "a vhost-user-fs device",
            PROPS(schema_virtiofs), .format = rule_format_virtiofs),
     USED("boot", SCHEMA_PROPS, "the first disk of order= becomes /dev/vda", PROPS(schema_boot),
