@@ -159,8 +159,10 @@ KernelImage *host_kernel(const Host *host, const char *path, GError **error)
 static GPtrArray *candidates(const Host *host, HostFile file)
 {
     GPtrArray *paths = g_ptr_array_new_with_free_func(g_free);
+    /* Beside the installed launcher lies the distribution's QEMU, if any. */
+    gboolean installed = g_strcmp0(host->exe_dir, BIN_DIR) == 0;
 
-    for (int i = 0; host->exe_dir && places[file].beside[i]; i++)
+    for (int i = 0; host->exe_dir && !installed && places[file].beside[i]; i++)
         g_ptr_array_add(paths, g_build_filename(host->exe_dir, places[file].beside[i], NULL));
     for (int i = 0; places[file].installed[i]; i++)
         g_ptr_array_add(paths, g_strdup(places[file].installed[i]));
@@ -207,14 +209,22 @@ gboolean host_kernel_is_ours(const Host *host, const char *path, const KernelIma
     return FALSE;
 }
 
+/* As the XDG specification wants it: absolute, and the user's own, which it is not after "su". */
+static gboolean is_own_directory(const char *path)
+{
+    struct stat st;
+
+    return g_path_is_absolute(path) && stat(path, &st) == 0 && S_ISDIR(st.st_mode) &&
+           st.st_uid == geteuid();
+}
+
 char *host_runtime_dir(const Host *host, const char *option)
 {
     const char *xdg = host->assumed ? NULL : g_getenv("XDG_RUNTIME_DIR");
 
     if (option)
         return g_canonicalize_filename(option, NULL);
-    /* The XDG specification says to ignore a relative path. */
-    if (xdg && g_path_is_absolute(xdg))
+    if (xdg && is_own_directory(xdg))
         return g_build_filename(xdg, "microvm", NULL);
     return g_strdup("/run/microvm");
 }
@@ -288,6 +298,21 @@ gboolean host_check_disk(const char *path, gboolean device, gboolean readonly, G
     return open_and_stat("disk", path, readonly ? O_RDONLY : O_RDWR, &st, error);
 }
 
+/* Whether somebody but us and root could put another directory at @dir, or files into it. */
+static gboolean check_owner(const char *dir, const struct stat *st, GError **error)
+{
+    struct stat link;
+
+    if (lstat(dir, &link) == 0 && S_ISLNK(link.st_mode) && link.st_uid != geteuid() &&
+        link.st_uid != 0)
+        return missing(error, "run directory", dir, "a symbolic link of another user's");
+    if (st->st_uid != geteuid() && st->st_uid != 0)
+        return missing(error, "run directory", dir, "it belongs to another user");
+    if (st->st_mode & 022)
+        return missing(error, "run directory", dir, "other users can write in it");
+    return TRUE;
+}
+
 gboolean host_make_runtime_dir(const char *dir, gboolean *made, GError **error)
 {
     struct stat st;
@@ -299,8 +324,8 @@ gboolean host_make_runtime_dir(const char *dir, gboolean *made, GError **error)
         return missing(error, "run directory", dir, g_strerror(errno));
     if (!S_ISDIR(st.st_mode))
         return missing(error, "run directory", dir, "not a directory");
-    if ((st.st_uid != geteuid() && st.st_uid != 0) || (st.st_mode & 022))
-        return missing(error, "run directory", dir, "other users can write in it");
+    if (!check_owner(dir, &st, error))
+        return FALSE;
     if (access(dir, W_OK | X_OK) < 0)
         return missing(error, "run directory", dir, g_strerror(errno));
     return TRUE;

@@ -54,7 +54,8 @@ typedef enum {
 } HostFile;
 
 /*
- * Where @file is: @option when given, else beside the launcher, else where it is installed.
+ * Where @file is: @option when given, else beside the launcher (unless that is installed), else
+ * where it is installed.
  * Returns an absolute path to free with g_free(), or NULL with @error naming all places tried.
  */
 char *host_find(const Host *host, HostFile file, const char *option, GError **error);
@@ -63,7 +64,10 @@ char *host_find(const Host *host, HostFile file, const char *option, GError **er
  */
 gboolean host_kernel_is_ours(const Host *host, const char *path, const KernelImage *image);
 
-/* @option, else $XDG_RUNTIME_DIR/microvm, else /run/microvm; absolute. Free with g_free(). */
+/*
+ * @option, else $XDG_RUNTIME_DIR/microvm where that variable names a directory of this user's, else
+ * /run/microvm; absolute. Free with g_free().
+ */
 char *host_runtime_dir(const Host *host, const char *option);
 
 /* Opens /dev/kvm for a moment. FALSE with @error that says how to do without. */

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "host.h"
+#include "launcher-paths.h"
 
 static void test_assume(void)
 {
@@ -37,13 +38,23 @@ static void test_assume(void)
 static void test_runtime_dir(void)
 {
     g_autoptr(Host) host = host_probe();
+    g_autofree char *top = g_dir_make_tmp("host-XXXXXX", NULL);
+    g_autofree char *own = g_build_filename(top, "microvm", NULL);
     g_autofree char *option = host_runtime_dir(host, "/a/../b"), *xdg = NULL, *relative = NULL,
                     *none = NULL;
 
     g_assert_cmpstr(option, ==, "/b");
-    g_setenv("XDG_RUNTIME_DIR", "/run/user/7", TRUE);
+    g_setenv("XDG_RUNTIME_DIR", top, TRUE);
     xdg = host_runtime_dir(host, NULL);
-    g_assert_cmpstr(xdg, ==, "/run/user/7/microvm");
+    g_assert_cmpstr(xdg, ==, own);
+    if (geteuid() == 0) {
+        g_autofree char *others = NULL;
+
+        g_assert_cmpint(chown(top, 65534, 65534), ==, 0);
+        others = host_runtime_dir(host, NULL);
+        g_assert_cmpstr(others, ==, "/run/microvm");
+    }
+    g_rmdir(top);
     g_setenv("XDG_RUNTIME_DIR", "relative", TRUE);
     relative = host_runtime_dir(host, NULL);
     g_assert_cmpstr(relative, ==, "/run/microvm");
@@ -72,6 +83,52 @@ static void test_make_runtime_dir(void)
     g_clear_error(&error);
     g_rmdir(dir);
     g_rmdir(top);
+}
+
+/* What others own, root may not use: they could put something else there. */
+static void test_foreign_runtime_dir(void)
+{
+    g_autofree char *top = g_dir_make_tmp("host-XXXXXX", NULL);
+    g_autofree char *dir = g_build_filename(top, "run", NULL);
+    g_autofree char *link = g_build_filename(top, "link", NULL);
+    GError *error = NULL;
+    gboolean made;
+
+    if (geteuid() != 0) {
+        g_test_skip("only root can make another user's directory");
+        g_rmdir(top);
+        return;
+    }
+    g_assert_true(host_make_runtime_dir(dir, &made, NULL));
+    g_assert_cmpint(symlink(dir, link), ==, 0);
+    g_assert_true(host_make_runtime_dir(link, &made, NULL));
+    g_assert_cmpint(lchown(link, 65534, 65534), ==, 0);
+    g_assert_false(host_make_runtime_dir(link, &made, &error));
+    g_assert_nonnull(strstr(error->message, "a symbolic link of another user's"));
+    g_clear_error(&error);
+    g_assert_cmpint(chown(dir, 65534, 65534), ==, 0);
+    g_assert_false(host_make_runtime_dir(dir, &made, &error));
+    g_assert_nonnull(strstr(error->message, "belongs to another user"));
+    g_clear_error(&error);
+    g_unlink(link);
+    g_rmdir(dir);
+    g_rmdir(top);
+}
+
+/* An installed launcher has the distribution's QEMU beside it, which lacks our series. */
+static void test_installed(void)
+{
+    g_autoptr(Host) host = host_probe();
+    g_autoptr(GError) error = NULL;
+    g_autofree char *found = NULL;
+
+    g_free(host->exe_dir);
+    host->exe_dir = g_strdup(BIN_DIR);
+    found = host_find(host, HOST_QEMU, NULL, &error);
+    if (found)
+        g_assert_cmpstr(found, ==, QEMU_PATH);
+    else
+        g_assert_null(strstr(error->message, BIN_DIR "/qemu-system-x86_64"));
 }
 
 /* Our own kernel is told by its file, whatever the path, or by its release. */
@@ -108,6 +165,8 @@ int main(int argc, char **argv)
     g_test_add_func("/host/assume", test_assume);
     g_test_add_func("/host/runtime-dir", test_runtime_dir);
     g_test_add_func("/host/make-runtime-dir", test_make_runtime_dir);
+    g_test_add_func("/host/foreign-runtime-dir", test_foreign_runtime_dir);
+    g_test_add_func("/host/installed", test_installed);
     g_test_add_func("/host/our-kernel", test_our_kernel);
     return g_test_run();
 }
