@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
 #include <stdio.h>
 
 #include "argv.h"
@@ -116,8 +117,12 @@ int main(int argc, char **argv)
     case OPTIONS_OK:
         break;
     }
-    if (run(&options, &error))
-        return fflush(stdout) == 0 ? 0 : EXIT_REFUSED;
+    if (run(&options, &error)) {
+        if (fflush(stdout) == 0 && !ferror(stdout))
+            return 0;
+        fprintf(stderr, "microvm-launch: standard output: %s\n", g_strerror(errno));
+        return EXIT_REFUSED;
+    }
     print_error(&options, error);
     running = g_error_matches(error, HOST_ERROR, HOST_ERROR_RUNNING);
     g_error_free(error);

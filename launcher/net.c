@@ -26,6 +26,16 @@ static void close_all(int *fds, guint n)
         close(fds[i]);
 }
 
+static void fail_on_tap(GError **error, const char *name)
+{
+    const char *hint = errno == EBUSY   ? "; is a guest of this id being started, too?"
+                       : errno == EPERM ? "; only root can, and '--net user' needs none"
+                                        : "";
+
+    g_set_error(error, NET_ERROR, NET_ERROR_TAP, "cannot make tap %s: %s%s", name,
+                g_strerror(errno), hint);
+}
+
 gboolean net_tap_open(const char *name, guint queues, int *fds, GError **error)
 {
     struct ifreq request = {0};
@@ -42,7 +52,7 @@ gboolean net_tap_open(const char *name, guint queues, int *fds, GError **error)
         /* Exclusive, or a persistent tap of somebody else's would be taken over. */
         request.ifr_flags = (short)(flags | (i == 0 ? IFF_TUN_EXCL : 0));
         if (ioctl(fds[i], TUNSETIFF, &request) < 0) {
-            fail(error, NET_ERROR_TAP, "cannot make tap", name);
+            fail_on_tap(error, name);
             close_all(fds, i + 1);
             return FALSE;
         }

@@ -184,6 +184,8 @@ OptionsResult options_parse(int argc, char **argv, Options *options)
         }
         if (code == '?')
             return OPTIONS_BAD;
+        if (optarg && !*optarg)
+            return bad("an option has an empty value");
         apply(options, code, optarg);
     }
     return parse_words(argc, argv, optind, options);

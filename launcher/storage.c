@@ -128,6 +128,8 @@ static void parse_text(Reader *reader, Storages *storages, const char *text)
 
     for (char **line = lines; *line; line++) {
         reader->line++;
+        if (g_str_has_suffix(*line, "\r"))
+            (*line)[strlen(*line) - 1] = '\0';
         if ((*line)[strspn(*line, SPACES)] == '#')
             continue;
         if (!**line) {

@@ -409,6 +409,18 @@ static void test_grammar(void)
     assert_path(s, "two:1/x.raw", DISK_FILE, "/later/images/1/x.raw", "raw", "dir");
 }
 
+/* A file from another system's editor, whose empty lines must still end sections. */
+static void test_crlf(void)
+{
+    g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(Storages) s =
+        load("dir: one\r\n\tpath /one\r\n\r\ndir: two\r\n\tpath /two\r\n", warnings);
+
+    g_assert_cmpuint(warnings->len, ==, 0);
+    assert_path(s, "one:1/x.raw", DISK_FILE, "/one/images/1/x.raw", "raw", "dir");
+    assert_path(s, "two:1/x.raw", DISK_FILE, "/two/images/1/x.raw", "raw", "dir");
+}
+
 static void test_load_errors(void)
 {
     g_autoptr(GError) error = NULL;
@@ -456,6 +468,7 @@ int main(int argc, char **argv)
     g_test_add_func("/storage/escapes", test_escapes);
     g_test_add_func("/storage/random-names", test_random_names);
     g_test_add_func("/storage/grammar", test_grammar);
+    g_test_add_func("/storage/crlf", test_crlf);
     g_test_add_func("/storage/load-errors", test_load_errors);
     g_test_add_func("/storage/ceph-fsid", test_ceph_fsid);
     return g_test_run();

@@ -156,6 +156,30 @@ static void test_usage(Fixture *f, gconstpointer data)
     assert_refused(f, 2, "frobnicate");
 }
 
+/* A command line that nobody gets is no success. */
+static void test_standard_output(Fixture *f, gconstpointer data)
+{
+    g_autofree char *err = NULL;
+    char *argv[] = {(char *)"sh",     (char *)"-c",       (char *)"exec \"$0\" \"$@\" >/dev/full",
+                    (char *)launcher, (char *)"--print",  (char *)"--assume",
+                    (char *)"none",   (char *)"114.conf", NULL};
+    int status;
+
+    (void)data;
+    g_assert_true(g_spawn_sync(f->dir, argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, &err,
+                               &status, NULL));
+    g_assert_cmpstr(err, ==, "microvm-launch: standard output: No space left on device\n");
+    g_assert_cmpint(WEXITSTATUS(status), ==, 1);
+}
+
+static void test_affinity(Fixture *f, gconstpointer data)
+{
+    (void)data;
+    write_config(f, "machine: microvm\nkvm: 0\naffinity: 8000-8191\n");
+    RUN(f, "114.conf");
+    assert_refused(f, 1, "114.conf:3: affinity: cannot run on CPUs 8000-8191 of this host: ");
+}
+
 static void test_missing_disk(Fixture *f, gconstpointer data)
 {
     (void)data;
@@ -178,14 +202,14 @@ static void test_missing_programs(Fixture *f, gconstpointer data)
     RUN(f, "--qemu", "disk.raw", "114.conf");
     assert_refused(f, 1, "disk.raw: Permission denied");
     RUN(f, "--kernel", "/nonexistent/vmlinux", "114.conf");
-    assert_refused(f, 1, "/nonexistent/vmlinux: No such file or directory");
+    assert_refused(f, 1, ": kernel /nonexistent/vmlinux: No such file or directory");
     RUN(f, "--kernel", "disk.raw", "114.conf");
     assert_refused(f, 1, "no known kind of file, not a kernel");
     RUN(f, "--initrd", "/nonexistent/initrd", "114.conf");
     assert_refused(f, 1, "initrd /nonexistent/initrd: No such file or directory");
     write_config(f, "machine: microvm\nkvm: 0\nargs: -kernel /nonexistent/k\n");
     RUN(f, "114.conf");
-    assert_refused(f, 1, "114.conf:3: args: /nonexistent/k: No such file or directory");
+    assert_refused(f, 1, "114.conf:3: args: kernel /nonexistent/k: No such file or directory");
     write_config(f, "machine: microvm\nkvm: 0\nargs: -initrd /nonexistent/i\n");
     RUN(f, "114.conf");
     assert_refused(f, 1, "args: initrd /nonexistent/i: No such file or directory");
@@ -215,6 +239,8 @@ static void test_run_directory(Fixture *f, gconstpointer data)
     (void)data;
     RUN(f, "--runtime-dir", "disk.raw", "114.conf");
     assert_refused(f, 1, "disk.raw: not a directory");
+    RUN(f, "--runtime-dir", "", "114.conf");
+    assert_refused(f, 2, "an option has an empty value");
     RUN(f, "--runtime-dir", "/proc/microvm", "114.conf");
     assert_refused(f, 1, "run directory /proc/microvm: No such file or directory");
     g_assert_cmpint(g_chmod(f->dir, 0777), ==, 0);
@@ -368,6 +394,8 @@ int main(int argc, char **argv)
     qemu_fake = g_canonicalize_filename(argv[2], NULL);
     ADD("config-files", test_config_files);
     ADD("usage", test_usage);
+    ADD("standard-output", test_standard_output);
+    ADD("affinity", test_affinity);
     ADD("missing-disk", test_missing_disk);
     ADD("missing-programs", test_missing_programs);
     ADD("no-qemu-anywhere", test_no_qemu_anywhere);
