@@ -72,7 +72,8 @@ static void print_help(void)
         for (char **line = lines + 1; *line; line++)
             printf("  %-22s%s\n", "", *line);
     }
-    printf("\nQEMU, kernel and initrd are looked for beside the launcher, then in\n"
+    printf("\nQEMU, kernel and initrd are looked for beside the launcher (unless it is installed), "
+           "then in\n"
            "%s and %s.\n\n"
            "Exit status: that of QEMU, which takes the launcher's place; before that\n"
            "  1  the config, or this machine, does not allow it (one line on stderr says why)\n"
