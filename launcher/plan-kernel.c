@@ -3,6 +3,9 @@
 
 #include <string.h>
 
+/* COMMAND_LINE_SIZE of x86 (arch/x86/include/asm/setup.h), less the NUL. */
+#define LINUX_COMMAND_LINE_MAX 2047
+
 /* Whether @word is QEMU's option @name, with one dash or two. */
 static gboolean is_option(const char *word, const char *name)
 {
@@ -116,6 +119,17 @@ static gboolean choose_initrd(const PlanContext *ctx, const KernelImage *image, 
     return ctx->plan->initrd != NULL;
 }
 
+/* What goes beyond is cut off without a word, by QEMU's loader or by Linux. */
+static gboolean check_append(const PlanContext *ctx, const KernelImage *image, const char *append,
+                             GError **error)
+{
+    if (!append || !kernel_is_linux(image) || strlen(append) <= LINUX_COMMAND_LINE_MAX)
+        return TRUE;
+    return plan_fail(ctx, config_find(ctx->config, "args"), error,
+                     "-append has %zu bytes, and Linux reads no more than %d", strlen(append),
+                     LINUX_COMMAND_LINE_MAX);
+}
+
 gboolean plan_kernel(const PlanContext *ctx, gboolean has_boot_disk, GError **error)
 {
     const char *kernel, *initrd, *append, *bios, *serial;
@@ -130,7 +144,8 @@ gboolean plan_kernel(const PlanContext *ctx, gboolean has_boot_disk, GError **er
     ctx->plan->own_firmware = bios == NULL;
     ctx->plan->isa_serial = serial || has_serial0(ctx->plan);
     image = choose_kernel(ctx, kernel, &path, error);
-    if (!image || !choose_initrd(ctx, image, path, initrd, error))
+    if (!image || !check_append(ctx, image, append, error) ||
+        !choose_initrd(ctx, image, path, initrd, error))
         return FALSE;
     if (!append && (!kernel || host_kernel_is_ours(ctx->host, path, image)) &&
         kernel_is_linux(image))
