@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Holds docs/config.md to the table of keys: the rows between its markers are the table's, and each
- * sub-key stands in the section of its key.
+ * sub-key stands in the section of its key. And docs/architecture.md to the list of packages: each
+ * has its reason there.
  *
- *   test-docs FILE
+ *   test-docs CONFIG-MD [ARCHITECTURE-MD PACKAGES]
  *
- * With DOCS_UPDATE=1 the rows are written into the file instead, to be reviewed as a diff.
+ * With DOCS_UPDATE=1 the rows are written into CONFIG-MD instead, to be reviewed as a diff.
  */
 #include <glib.h>
 #include <string.h>
 
 #include "schema.h"
 
-static const char *file;
+static const char *file, *architecture, *packages;
 
 static const struct {
     SchemaFate fate;
@@ -25,14 +26,19 @@ static const struct {
 
 #define END "<!-- end -->\n"
 
-static char *read_doc(void)
+static char *read_text(const char *path)
 {
     char *text = NULL;
     GError *error = NULL;
 
-    g_file_get_contents(file, &text, NULL, &error);
+    g_file_get_contents(path, &text, NULL, &error);
     g_assert_no_error(error);
     return text;
+}
+
+static char *read_doc(void)
+{
+    return read_text(file);
 }
 
 static char *key_of(const SchemaKey *row)
@@ -160,10 +166,30 @@ static void test_sub_keys(void)
     }
 }
 
+/* Lines are "GROUPS PACKAGE". */
+static void test_packages(void)
+{
+    g_autofree char *text = read_text(architecture), *list = read_text(packages);
+    g_auto(GStrv) lines = g_strsplit(list, "\n", -1);
+    guint n = 0;
+
+    for (char **line = lines; *line; line++) {
+        const char *space = strrchr(*line, ' ');
+        g_autofree char *quoted = space ? g_strdup_printf("`%s`", space + 1) : NULL;
+
+        if (!quoted || **line == '#')
+            continue;
+        if (!strstr(text, quoted))
+            g_error("%s does not mention the package %s", architecture, quoted);
+        n++;
+    }
+    g_assert_cmpuint(n, >, 0);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    g_assert_cmpint(argc, ==, 2);
+    g_assert_true(argc == 2 || argc == 4);
     file = argv[1];
     for (gsize i = 0; i < G_N_ELEMENTS(parts); i++) {
         g_autofree char *path = g_strconcat("/docs/", parts[i].marker, NULL);
@@ -171,5 +197,10 @@ int main(int argc, char **argv)
         g_test_add_data_func(path, GSIZE_TO_POINTER(i), test_rows);
     }
     g_test_add_func("/docs/sub-keys", test_sub_keys);
+    if (argc == 4) {
+        architecture = argv[2];
+        packages = argv[3];
+        g_test_add_func("/docs/packages", test_packages);
+    }
     return g_test_run();
 }
