@@ -10,20 +10,26 @@
  *
  * The devices are numbered in the kernel's order. The sum is that of the bytes read, so that a disk
  * can be told from another; a disk whose interrupt is lost never gets a line.
+ *
+ * With the argument "settle" (on the kernel's command line, after --) it first waits until the
+ * kernel has done with tsc-early, which it goes by for the first second or so.
  */
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 #define READ_BYTES (1024 * 1024)
 #define VIRTIO_F_VERSION_1 32
+#define SETTLE_MS 20000
 
 static int console;
 
@@ -41,6 +47,35 @@ static const char *first_line(const char *path)
         fclose(f);
     }
     return line;
+}
+
+static const char *clocksource(void)
+{
+    return first_line("/sys/devices/system/clocksource/clocksource0/current_clocksource");
+}
+
+static long now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* The kernel's log has a line for each change of the clock source, so a change wakes us up. */
+static void wait_for_clock(void)
+{
+    int log = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    struct pollfd pfd = {.fd = log, .events = POLLIN};
+    long end = now_ms() + SETTLE_MS, left;
+    char record[8192];
+
+    while (!strcmp(clocksource(), "tsc-early") && (left = end - now_ms()) > 0 &&
+           poll(&pfd, 1, (int)left) > 0) {
+        while (read(log, record, sizeof(record)) > 0) {
+        }
+    }
+    close(log);
 }
 
 static const char *base_of(const char *path)
@@ -106,15 +141,17 @@ static void for_each(const char *path, void (*visit)(const char *name))
     }
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     mount("sysfs", "/sys", "sysfs", 0, NULL);
     mount("proc", "/proc", "proc", 0, NULL);
     mount("devtmpfs", "/dev", "devtmpfs", 0, NULL);
     console = open("/dev/console", O_RDWR | O_NOCTTY | O_CLOEXEC);
 
-    dprintf(console, "\nboard: clocksource=%s\n",
-            first_line("/sys/devices/system/clocksource/clocksource0/current_clocksource"));
+    if (argc > 1 && !strcmp(argv[1], "settle")) {
+        wait_for_clock();
+    }
+    dprintf(console, "\nboard: clocksource=%s\n", clocksource());
     for_each("/sys/bus/virtio/devices", say_device);
     for_each("/sys/block", read_disk);
     dprintf(console, "board: end\n");

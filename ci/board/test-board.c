@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Boots Linux on the microvm board, under TCG, for what qtest cannot show. Where a patch of ours
+ * mends a fault, QEMU without the patches must still have it: else the test would prove nothing.
+ *
+ * The environment names what is tested:
+ *   MICROVM_QEMU          qemu-system-x86_64
+ *   MICROVM_STOCK_QEMU    the same without our patches
+ *   MICROVM_VMLINUX       the guest kernel, as ELF with a PVH entry
+ *   MICROVM_BZIMAGE       the same kernel, as bzImage
+ *   MICROVM_BOARD_INITRD  the archive built here (board-initrd)
+ *   MICROVM_FULL          1: more sizes of the initrd
+ *   MICROVM_BOOTS         how often to boot with all cores busy; 5 if not set, 100 in full
+ */
+#include <errno.h>
+#include <glib/gstdio.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "boot.h"
+
+#define DISK_BYTES (1024 * 1024) /* as many as board-init reads */
+#define PAGE 4096
+#define BOOT_LIMIT 120 /* seconds, on a slow, busy host */
+#define HANG_FACTOR 5  /* what takes so many times as long as a good boot has hung */
+#define QBOOT "qboot.rom"
+#define SEABIOS "bios-microvm.bin"
+
+/*
+ * QEMU without our patches gets the frequency of the TSC from here, so that it fails by nothing but
+ * the fault in question. Any will do: the guest's clock goes wrong, but it goes.
+ */
+#define TSC_GIVEN "tsc_early_khz=2000000 tsc=reliable"
+
+static const char *qemu, *stock_qemu, *vmlinux, *bzimage, *board_initrd;
+static gboolean full;
+static int busy_boots;
+
+typedef struct {
+    const char *qemu, *machine, *firmware; /* firmware NULL: QEMU's choice */
+    const char *kernel, *initrd, *append;
+    int memory, cpus;
+} Guest;
+
+typedef struct {
+    char *dir;
+    GPtrArray *disks;  /* paths */
+    GPtrArray *report; /* board-init's "bytes=... sum=..." of each */
+} Fixture;
+
+static GPtrArray *guest_argv(const Guest *guest)
+{
+    GPtrArray *argv = boot_argv(guest->qemu);
+
+    boot_add(argv, "-M", "microvm,%s", guest->machine);
+    boot_add(argv, "-m", "%d", guest->memory ? guest->memory : 256);
+    boot_add(argv, "-smp", "%d", guest->cpus ? guest->cpus : 1);
+    if (guest->firmware) {
+        boot_add(argv, "-bios", "%s", guest->firmware);
+    }
+    boot_add(argv, "-kernel", "%s", guest->kernel);
+    boot_add(argv, "-initrd", "%s", guest->initrd ? guest->initrd : board_initrd);
+    boot_add(argv, "-append", "console=ttyS0 panic=-1 %s", guest->append);
+    return argv;
+}
+
+/* A disk of random bytes. */
+static void add_disk(Fixture *fixture)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree guint8 *data = g_malloc(DISK_BYTES);
+    char *path = g_strdup_printf("%s/disk%u", fixture->dir, fixture->disks->len);
+    gulong sum = 0;
+
+    for (gsize i = 0; i < DISK_BYTES; i++) {
+        data[i] = (guint8)g_random_int();
+        sum += data[i];
+    }
+    g_file_set_contents(path, (char *)data, DISK_BYTES, &error);
+    g_assert_no_error(error);
+    g_ptr_array_add(fixture->disks, path);
+    g_ptr_array_add(fixture->report, g_strdup_printf("bytes=%d sum=%lu", DISK_BYTES, sum));
+}
+
+static void set_up(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+
+    fixture->dir = g_dir_make_tmp("board-XXXXXX", &error);
+    g_assert_no_error(error);
+    fixture->disks = g_ptr_array_new_with_free_func(g_free);
+    fixture->report = g_ptr_array_new_with_free_func(g_free);
+}
+
+static void tear_down(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+    g_autofree char *initrd = g_build_filename(fixture->dir, "initrd", NULL);
+
+    g_unlink(initrd);
+    for (guint i = 0; i < fixture->disks->len; i++) {
+        g_unlink(fixture->disks->pdata[i]);
+    }
+    g_assert_cmpint(g_rmdir(fixture->dir), ==, 0);
+    g_free(fixture->dir);
+    g_ptr_array_unref(fixture->disks);
+    g_ptr_array_unref(fixture->report);
+}
+
+/* Puts a new disk on each of @slots, which ends with -1. */
+static void plug_disks(Fixture *fixture, GPtrArray *argv, const int *slots)
+{
+    for (int i = 0; slots[i] >= 0; i++) {
+        if (fixture->disks->len <= (guint)i) {
+            add_disk(fixture);
+        }
+        boot_add_disk(argv, i, fixture->disks->pdata[i], slots[i]);
+    }
+}
+
+static void plug(GPtrArray *argv, const char *device, int slot)
+{
+    boot_add(argv, "-device", "%s,bus=virtio-mmio-bus.%d", device, slot);
+}
+
+/* Two disks, an rng, a balloon and a console on @slots. */
+static void plug_five(Fixture *fixture, GPtrArray *argv, const int slots[5])
+{
+    plug_disks(fixture, argv, (const int[]){slots[0], slots[1], -1});
+    plug(argv, "virtio-rng-device", slots[2]);
+    plug(argv, "virtio-balloon-device", slots[3]);
+    plug(argv, "virtio-serial-device,max_ports=1", slots[4]);
+}
+
+static Boot *start(GPtrArray *argv, double seconds)
+{
+    g_autoptr(GError) error = NULL;
+    Boot *boot = boot_start(argv, seconds, &error);
+
+    g_assert_no_error(error);
+    return boot;
+}
+
+/* Starts @argv, takes it over, and waits until the guest is done. */
+static Boot *run_to_end(GPtrArray *argv)
+{
+    g_autoptr(GPtrArray) owned = argv;
+    g_autoptr(GError) error = NULL;
+    Boot *boot = start(owned, BOOT_LIMIT);
+
+    boot_wait_end(boot, &error);
+    boot_assert_no_error(boot, error);
+    boot_assert(boot, strstr(boot_console(boot), "\nboard: end\n"));
+    return boot;
+}
+
+/* Each disk has been read, whatever the order of their names. */
+static void assert_disks(const Fixture *fixture, const Boot *boot)
+{
+    g_auto(GStrv) lines = boot_lines(boot, "board: disk=");
+
+    boot_assert(boot, g_strv_length(lines) == fixture->disks->len);
+    for (guint i = 0; i < fixture->report->len; i++) {
+        guint found = 0;
+
+        for (char **line = lines; *line; line++) {
+            found += g_str_has_suffix(*line, fixture->report->pdata[i]);
+        }
+        boot_assert(boot, found == 1);
+    }
+}
+
+/* @count devices are there, all modern, all bound, and the disks can be read. */
+static void assert_all_work(const Fixture *fixture, const Boot *boot, guint count)
+{
+    g_auto(GStrv) lines = boot_lines(boot, "board: device=");
+
+    boot_assert(boot, g_strv_length(lines) == count);
+    for (char **line = lines; *line; line++) {
+        boot_assert(boot, !strstr(*line, " driver=none "));
+        boot_assert(boot, strstr(*line, " modern=1 "));
+    }
+    assert_disks(fixture, boot);
+}
+
+/* The archive with zeroes after it, which the kernel skips, so that its size is @tail over a page.
+ */
+static char *padded_initrd(const Fixture *fixture, gsize tail)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *data = NULL;
+    char *path = g_build_filename(fixture->dir, "initrd", NULL);
+    gsize size;
+
+    g_file_get_contents(board_initrd, &data, &size, &error);
+    g_assert_no_error(error);
+    g_file_set_contents(path, data, (gssize)size, &error);
+    g_assert_no_error(error);
+    g_assert_cmpint(truncate(path, (off_t)((size / PAGE + 1) * PAGE + tail)), ==, 0);
+    return path;
+}
+
+typedef struct {
+    const char **kernel;
+    int memory;
+} InitrdCase;
+
+/*
+ * SeaBIOS, which QEMU takes with ACPI, leaves the 8259 as it is after reset: nothing masked,
+ * vectors from 0. A tick of the PIT that comes between Linux's first sti and its set-up of the
+ * local APIC is then taken for a divide error. pic=off keeps that out of here.
+ */
+static GPtrArray *initrd_argv(Fixture *fixture, const InitrdCase *c, const char *which, gsize tail)
+{
+    g_autofree char *initrd = padded_initrd(fixture, tail);
+    Guest guest = {.qemu = which,
+                   .machine = "acpi=on,pic=off",
+                   .kernel = *c->kernel,
+                   .initrd = initrd,
+                   .memory = c->memory,
+                   .append = TSC_GIVEN};
+    GPtrArray *argv = guest_argv(&guest);
+
+    plug_five(fixture, argv, (const int[]){19, 20, 21, 22, 23});
+    return argv;
+}
+
+/* Patch 2. The tables are as good as gone where the last of them, the XSDT, is overwritten. */
+static void test_initrd(Fixture *fixture, gconstpointer data)
+{
+    static const gsize tails[] = {4090, 0,    2000, 3800, 1,    700, 1900,
+                                  3000, 3200, 3500, 3700, 4050, 4095};
+    gsize count = full ? G_N_ELEMENTS(tails) : 4;
+    g_autoptr(Boot) stock = run_to_end(initrd_argv(fixture, data, stock_qemu, 4090));
+    g_auto(GStrv) devices = boot_lines(stock, "board: device=");
+
+    boot_assert(stock, g_strv_length(devices) == 0);
+    for (gsize i = 0; i < count; i++) {
+        g_autoptr(Boot) boot = run_to_end(initrd_argv(fixture, data, qemu, tails[i]));
+
+        assert_all_work(fixture, boot, 5);
+        g_test_message("initrd of %zu bytes over a page: %.1f s", tails[i], boot_seconds(boot));
+    }
+}
+
+static GPtrArray *slot0_argv(Fixture *fixture, const char *which)
+{
+    Guest guest = {.qemu = which,
+                   .machine = "acpi=on",
+                   .firmware = QBOOT,
+                   .kernel = vmlinux,
+                   .append = TSC_GIVEN};
+    GPtrArray *argv = guest_argv(&guest);
+
+    plug_disks(fixture, argv, (const int[]){0, -1});
+    return argv;
+}
+
+/* Patch 5: the interrupt of the first transport arrives. */
+static void test_slot0(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+    g_autoptr(Boot) boot = run_to_end(slot0_argv(fixture, qemu));
+    g_autoptr(GPtrArray) argv = slot0_argv(fixture, stock_qemu);
+    g_autoptr(Boot) stock = NULL;
+    g_autoptr(GError) error = NULL;
+
+    assert_all_work(fixture, boot, 1);
+
+    stock = start(argv, HANG_FACTOR * boot_seconds(boot));
+    boot_wait_text(stock, "[vda]", &error);
+    boot_assert_no_error(stock, error);
+    boot_wait_end(stock, &error);
+    boot_assert(stock, g_error_matches(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT));
+    boot_assert(stock, !strstr(boot_console(stock), "board: disk="));
+}
+
+/* All places taken: disks on the first ones, one in the middle and the last. */
+static void test_all_slots(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+    static const int disks[] = {0, 1, 2, 12, 23, -1};
+    Guest guest = {
+        .qemu = qemu, .machine = "acpi=on", .firmware = QBOOT, .kernel = vmlinux, .append = ""};
+    GPtrArray *argv = guest_argv(&guest);
+    g_autoptr(Boot) boot = NULL;
+
+    plug_disks(fixture, argv, disks);
+    for (int slot = 3; slot < 23; slot++) {
+        if (slot != 12) {
+            plug(argv, "virtio-rng-device", slot);
+        }
+    }
+    boot = run_to_end(argv);
+    assert_all_work(fixture, boot, 24);
+}
+
+typedef struct {
+    const char *firmware;
+    int slots[7]; /* the disks' first */
+} NoAcpiCase;
+
+/*
+ * Without ACPI the transports are named on the kernel's command line, and have the ISA interrupts 5
+ * to 12. The fourth has that of the RTC, so seven can be used.
+ */
+static void test_no_acpi(Fixture *fixture, gconstpointer data)
+{
+    const NoAcpiCase *c = data;
+    Guest guest = {.qemu = qemu,
+                   .machine = "acpi=off",
+                   .firmware = c->firmware,
+                   .kernel = bzimage,
+                   .append = "reboot=t"};
+    GPtrArray *argv = guest_argv(&guest);
+    g_autoptr(Boot) boot = NULL;
+
+    plug_five(fixture, argv, c->slots);
+    plug(argv, "virtio-rng-device", c->slots[5]);
+    plug(argv, "virtio-rng-device", c->slots[6]);
+    boot = run_to_end(argv);
+    assert_all_work(fixture, boot, 7);
+    boot_assert(boot, strstr(boot_console(boot), "/virtio-mmio."));
+}
+
+/* Children that keep every core busy, twice over. */
+static GArray *busy_start(void)
+{
+    GArray *pids = g_array_new(FALSE, FALSE, sizeof(pid_t));
+    pid_t parent = getpid();
+
+    for (guint i = 0; i < 2 * g_get_num_processors(); i++) {
+        pid_t pid = fork();
+
+        g_assert_cmpint(pid, >=, 0);
+        if (pid == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            while (getppid() == parent) {
+            }
+            _exit(0);
+        }
+        g_array_append_val(pids, pid);
+    }
+    return pids;
+}
+
+static void busy_end(GArray *pids)
+{
+    for (guint i = 0; i < pids->len; i++) {
+        pid_t pid = g_array_index(pids, pid_t, i);
+
+        kill(pid, SIGKILL);
+        g_assert_cmpint(waitpid(pid, NULL, 0), ==, pid);
+    }
+    g_array_unref(pids);
+}
+
+/* Boots once. Returns the seconds it took; 0 if the guest hung or went by another clock. */
+static double busy_boot(void)
+{
+    Guest guest = {.qemu = qemu,
+                   .machine = "acpi=on",
+                   .firmware = QBOOT,
+                   .kernel = vmlinux,
+                   .cpus = 2,
+                   .append = "quiet -- settle"};
+    g_autoptr(GPtrArray) argv = guest_argv(&guest);
+    g_autoptr(Boot) boot = start(argv, BOOT_LIMIT);
+    g_autoptr(GError) error = NULL;
+    double seconds;
+
+    if (boot_wait_end(boot, &error) &&
+        strstr(boot_console(boot), "\nboard: clocksource=tsc\nboard: end\n")) {
+        seconds = boot_seconds(boot);
+        g_test_message("%.1f s", seconds);
+        return seconds;
+    }
+    g_test_message("failed: %s", error ? error->message : "not as it should be");
+    boot_show(boot);
+    return 0;
+}
+
+/* Patch 4: whatever the load, Linux knows its clock. */
+static void test_busy(void)
+{
+    GArray *busy = busy_start();
+    double least = BOOT_LIMIT, most = 0, sum = 0;
+    int good = 0;
+
+    for (int i = 0; i < busy_boots; i++) {
+        double seconds = busy_boot();
+
+        if (seconds > 0) {
+            good++;
+            sum += seconds;
+            least = MIN(least, seconds);
+            most = MAX(most, seconds);
+        }
+    }
+    busy_end(busy);
+    g_test_message("%d of %d boots good, in %.1f to %.1f s, %.1f s on average", good, busy_boots,
+                   least, most, good ? sum / good : 0);
+    g_assert_cmpint(good, ==, busy_boots);
+}
+
+static const char *environment(const char *name)
+{
+    const char *value = g_getenv(name);
+
+    if (!value) {
+        g_printerr("test-board: %s is not set\n", name);
+        exit(2);
+    }
+    return value;
+}
+
+static int boots_from_environment(void)
+{
+    const char *text = g_getenv("MICROVM_BOOTS");
+    g_autoptr(GError) error = NULL;
+    guint64 boots = full ? 100 : 5;
+
+    if (text && !g_ascii_string_to_unsigned(text, 10, 1, 100000, &boots, &error)) {
+        g_printerr("test-board: MICROVM_BOOTS: %s\n", error->message);
+        exit(2);
+    }
+    return (int)boots;
+}
+
+int main(int argc, char **argv)
+{
+    static const InitrdCase pvh = {&vmlinux, 256}, bz = {&bzimage, 2048};
+    /* SeaBIOS' MP table leaves out the interrupts 5, 9, 10 and 11, a PC's PCI: no disks there */
+    static const NoAcpiCase with_qboot = {QBOOT, {0, 7, 1, 2, 4, 5, 6}};
+    static const NoAcpiCase with_seabios = {SEABIOS, {2, 7, 0, 1, 4, 5, 6}};
+
+    g_test_init(&argc, &argv, NULL);
+    qemu = environment("MICROVM_QEMU");
+    stock_qemu = environment("MICROVM_STOCK_QEMU");
+    vmlinux = environment("MICROVM_VMLINUX");
+    bzimage = environment("MICROVM_BZIMAGE");
+    board_initrd = environment("MICROVM_BOARD_INITRD");
+    full = g_strcmp0(g_getenv("MICROVM_FULL"), "1") == 0;
+    busy_boots = boots_from_environment();
+
+    g_test_add("/board/initrd/pvh", Fixture, &pvh, set_up, test_initrd, tear_down);
+    g_test_add("/board/initrd/bzimage", Fixture, &bz, set_up, test_initrd, tear_down);
+    g_test_add("/board/slot0", Fixture, NULL, set_up, test_slot0, tear_down);
+    g_test_add("/board/all-slots", Fixture, NULL, set_up, test_all_slots, tear_down);
+    g_test_add("/board/no-acpi/qboot", Fixture, &with_qboot, set_up, test_no_acpi, tear_down);
+    g_test_add("/board/no-acpi/seabios", Fixture, &with_seabios, set_up, test_no_acpi, tear_down);
+    g_test_add_func("/board/busy", test_busy);
+    return g_test_run();
+}
