@@ -30,14 +30,14 @@ static char *expected(const char *name, const char *suffix)
     return text;
 }
 
-static char **command(const char *name)
+/* The command line for @name, with @conf as its config. */
+static char **command(const char *name, const char *conf)
 {
     static const char *const common[] = {"--print", "--assume",
                                          "io_uring,vhost-net,bridge=vmbr0,bridge=vmbr1:9000",
                                          "--storage-cfg", "storage.cfg"};
     g_autoptr(GStrvBuilder) words = g_strv_builder_new();
     g_autofree char *options = expected(name, ".opts");
-    g_autofree char *conf = g_strconcat(name, ".conf", NULL);
 
     g_strv_builder_add(words, launcher);
     for (gsize i = 0; i < G_N_ELEMENTS(common); i++)
@@ -100,7 +100,8 @@ static void compare(const char *name, int status, const char *out, const char *e
 static void test_pair(gconstpointer data)
 {
     const char *name = data;
-    g_auto(GStrv) argv = command(name);
+    g_autofree char *conf = g_strconcat(name, ".conf", NULL);
+    g_auto(GStrv) argv = command(name, conf);
     g_autofree char *out = NULL, *err = NULL;
     GError *error = NULL;
     int status;
@@ -111,6 +112,41 @@ static void test_pair(gconstpointer data)
         update(name, status, out, err);
     else
         compare(name, status, out, err);
+}
+
+/* @text with its lines in the opposite order, each ended as on DOS. */
+static char *reversed(const char *text)
+{
+    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+    GString *out = g_string_new(NULL);
+
+    for (guint i = g_strv_length(lines); i-- > 0;)
+        g_string_append_printf(out, "%s\r\n", lines[i]);
+    return g_string_free(out, FALSE);
+}
+
+/* The order of a config's keys and its line ends make no difference to what is started. */
+static void test_reversed(gconstpointer data)
+{
+    const char *name = data;
+    g_autofree char *argv = expected(name, ".argv"), *text = expected(name, ".conf"), *other = NULL;
+    g_autofree char *dir = NULL, *base = g_strconcat(name, ".conf", NULL), *conf = NULL;
+    g_autofree char *out = NULL;
+    g_auto(GStrv) words = NULL;
+
+    /* In a config with sections the order has a meaning. */
+    if (strchr(text, '['))
+        return;
+    dir = g_dir_make_tmp("golden-XXXXXX", NULL);
+    conf = g_build_filename(dir, base, NULL);
+    other = reversed(text);
+    g_assert_true(g_file_set_contents(conf, other, -1, NULL));
+    words = command(name, conf);
+    g_assert_true(g_spawn_sync(configs, words, NULL, G_SPAWN_STDERR_TO_DEV_NULL, NULL, NULL, &out,
+                               NULL, NULL, NULL));
+    g_assert_cmpstr(out, ==, argv);
+    g_unlink(conf);
+    g_rmdir(dir);
 }
 
 static int by_name(gconstpointer a, gconstpointer b)
@@ -139,7 +175,12 @@ int main(int argc, char **argv)
     for (guint i = 0; i < names->len; i++) {
         g_autofree char *path = g_strconcat("/golden/", names->pdata[i], NULL);
 
+        g_autofree char *other = g_strconcat("/reversed/", names->pdata[i], NULL);
+        g_autofree char *argv_file = expected_path(names->pdata[i], ".argv");
+
         g_test_add_data_func(path, names->pdata[i], test_pair);
+        if (g_file_test(argv_file, G_FILE_TEST_EXISTS) && !g_getenv("GOLDEN_UPDATE"))
+            g_test_add_data_func(other, names->pdata[i], test_reversed);
     }
     g_assert_cmpuint(names->len, >, 0);
     result = g_test_run();
