@@ -420,7 +420,7 @@ static int boots_from_environment(void)
     g_autoptr(GError) error = NULL;
     guint64 boots = full ? 100 : 5;
 
-    if (text && !g_ascii_string_to_unsigned(text, 10, 1, 100000, &boots, &error)) {
+    if (text && *text && !g_ascii_string_to_unsigned(text, 10, 1, 100000, &boots, &error)) {
         g_printerr("test-board: MICROVM_BOOTS: %s\n", error->message);
         exit(2);
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The init of boot.py's root: says how it was started, one "guest: KEY=VALUE" a line, and powers
+ * The init of boot's roots: says how it was started, one "guest: KEY=VALUE" a line, and powers
  * the guest off. A root that can be written gets /written, so that the next boot can tell.
  */
 #include <dirent.h>
