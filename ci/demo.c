@@ -82,6 +82,11 @@ static gboolean ask_time(Guest *guest, const char *shell_command, double scale, 
     if (!text) {
         return FALSE;
     }
+    if (!*g_strchomp(text)) {
+        g_set_error(error, GUEST_ERROR, GUEST_ERROR_CHECK, "the guest does not know: %s",
+                    shell_command);
+        return FALSE;
+    }
     *us = (gint64)(g_ascii_strtod(text, NULL) * scale);
     return TRUE;
 }
