@@ -68,8 +68,8 @@ const char *boot_console(const Boot *boot);
  */
 GStrv boot_lines(const Boot *boot, const char *start);
 
-/* Adds the console to the test's log. */
-void boot_show(const Boot *boot);
+/* Adds the console to the test's log, for a test that fails: the deadline is over with it. */
+void boot_show(Boot *boot);
 
 /* As g_assert_true() and g_assert_no_error(), but a failure shows the console too. */
 #define boot_assert(boot, expression)                                        \

@@ -119,7 +119,7 @@ static GStrv facts(const Boot *boot, const char *key)
 }
 
 /* The guest says @key once for each blank-separated word of @values, in this order. */
-static void check_fact(const Boot *boot, const char *key, const char *values)
+static void check_fact(Boot *boot, const char *key, const char *values)
 {
     g_auto(GStrv) found = facts(boot, key);
     g_autofree char *joined = g_strjoinv(" ", found);
@@ -151,7 +151,7 @@ static JsonNode *monitor(Boot *boot, const char *command, const char *arguments)
 }
 
 /* /dev, /proc and /sys are mounted once each, and / of type @kind is @root, mounted @mode. */
-static void check_mounts(const Boot *boot, const char *root, const char *kind, const char *mode)
+static void check_mounts(Boot *boot, const char *root, const char *kind, const char *mode)
 {
     g_auto(GStrv) mounts = facts(boot, "mount");
     g_autoptr(GString) system = g_string_new(NULL);
@@ -177,7 +177,7 @@ static void check_mounts(const Boot *boot, const char *root, const char *kind, c
 }
 
 /* The three standard files are the console, and nothing else is open but guest-init's own (3). */
-static void check_descriptors(const Boot *boot)
+static void check_descriptors(Boot *boot)
 {
     g_auto(GStrv) fds = facts(boot, "fd");
     guint seen = 0;
@@ -190,7 +190,7 @@ static void check_descriptors(const Boot *boot)
 }
 
 /* What every root's init may count on. */
-static void check_handover(const Boot *boot, const char *root, const char *kind, const char *mode)
+static void check_handover(Boot *boot, const char *root, const char *kind, const char *mode)
 {
     check_fact(boot, "pid", "1");
     says(boot, "guest: done\n");
