@@ -26,10 +26,15 @@ hash_of() {
     done | sha256sum | cut -c1-16
 }
 
+# The packages of a group, one a line.
+packages_of() {
+    awk -v group="$1" '!/^#/ && NF == 2 && index("," $1 ",", "," group ",") { print $2 }' \
+        "$here/packages"
+}
+
 # Versions of what a group's packages are on this machine: an input of every build.
 versions_of() {
-    awk -v group="$1" '!/^#/ && NF == 2 && index("," $1 ",", "," group ",") { print $2 }' \
-        "$here/packages" | xargs dpkg-query -W 2>/dev/null
+    packages_of "$1" | xargs dpkg-query -W 2>/dev/null
 }
 
 # Only one process at a time builds what the lock stands for.
