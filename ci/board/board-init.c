@@ -3,6 +3,7 @@
  * The /init of the archive that test-board boots. Says what the kernel has found, reads from each
  * disk, and ends the guest:
  *
+ *     board: clockevent=lapic-deadline
  *     board: clocksource=tsc
  *     board: device=virtio0 driver=virtio_blk modern=1 path=/sys/devices/platform/.../virtio0
  *     board: disk=vda bytes=1048576 sum=133169152
@@ -151,7 +152,9 @@ int main(int argc, char **argv)
     if (argc > 1 && !strcmp(argv[1], "settle")) {
         wait_for_clock();
     }
-    dprintf(console, "\nboard: clocksource=%s\n", clocksource());
+    dprintf(console, "\nboard: clockevent=%s\n",
+            first_line("/sys/devices/system/clockevents/clockevent0/current_device"));
+    dprintf(console, "board: clocksource=%s\n", clocksource());
     for_each("/sys/bus/virtio/devices", say_device);
     for_each("/sys/block", read_disk);
     dprintf(console, "board: end\n");

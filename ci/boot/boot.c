@@ -203,6 +203,17 @@ gboolean boot_wait_text(Boot *boot, const char *text, GError **error)
     return TRUE;
 }
 
+void boot_stutter(Boot *boot, int times, int run_ms, int stopped_ms)
+{
+    struct pollfd ended = {.fd = boot->pidfd, .events = POLLIN};
+
+    for (int i = 0; i < times && poll(&ended, 1, run_ms) == 0; i++) {
+        syscall(SYS_pidfd_send_signal, boot->pidfd, SIGSTOP, NULL, 0);
+        poll(NULL, 0, stopped_ms);
+        syscall(SYS_pidfd_send_signal, boot->pidfd, SIGCONT, NULL, 0);
+    }
+}
+
 gboolean boot_wait_end(Boot *boot, GError **error)
 {
     GError *local = NULL;

@@ -50,6 +50,12 @@ gboolean boot_wait_text(Boot *boot, const char *text, GError **error);
  */
 gboolean boot_wait_end(Boot *boot, GError **error);
 
+/*
+ * Does to QEMU what a busy host does: @times it may run for @run_ms milliseconds and is then
+ * stopped for @stopped_ms. Returns when that is over, or QEMU has ended.
+ */
+void boot_stutter(Boot *boot, int times, int run_ms, int stopped_ms);
+
 /* QEMU's monitor, connected when first asked for; it is @boot's. NULL with @error. */
 Qmp *boot_qmp(Boot *boot, GError **error);
 
