@@ -230,7 +230,7 @@ static GPtrArray *initrd_argv(Fixture *fixture, const InitrdCase *c, const char 
     return argv;
 }
 
-/* Patch 2. The tables are as good as gone where the last of them, the XSDT, is overwritten. */
+/* The tables are as good as gone where the last of them, the XSDT, is overwritten. */
 static void test_initrd(Fixture *fixture, gconstpointer data)
 {
     static const gsize tails[] = {4090, 0,    2000, 3800, 1,    700, 1900,
@@ -261,7 +261,7 @@ static GPtrArray *slot0_argv(Fixture *fixture, const char *which)
     return argv;
 }
 
-/* Patch 5: the interrupt of the first transport arrives. */
+/* The interrupt of the first transport arrives. */
 static void test_slot0(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
 {
     g_autoptr(Boot) boot = run_to_end(slot0_argv(fixture, qemu));
@@ -385,7 +385,7 @@ static double busy_boot(void)
     return 0;
 }
 
-/* Patch 4: whatever the load, Linux knows its clock. */
+/* Whatever the load, Linux knows its clock and has its ticks. */
 static void test_busy(void)
 {
     GArray *busy = busy_start();
@@ -409,7 +409,7 @@ static void test_busy(void)
 }
 
 /*
- * Patch 9: a guest under TCG has a TSC deadline timer, and so no other to calibrate. A vCPU that
+ * A guest under TCG has a TSC deadline timer, and so no other to calibrate. A vCPU that
  * does not run for 130 ms, longer than the calibration took, does it no harm.
  */
 static void test_deadline(void)
