@@ -43,6 +43,16 @@ lock() {
     flock "$lock_fd"
 }
 
+# Runs a command in a mount namespace of its own. In a chroot, whose root is no mount point, mounts
+# there cannot be kept from the namespace that we came from: so the command unmounts what it mounts.
+in_mount_namespace() {
+    if unshare --mount true 2>/dev/null; then
+        unshare --mount "$@"
+    else
+        unshare --mount --propagation unchanged "$@"
+    fi
+}
+
 # Reads a step's output and shows how far it is: by "[N/M]" as ninja writes it, by apt's status lines,
 # or by counting the lines that match $2 against the $3 that the whole step is known to have. A
 # terminal sees each change on one line; elsewhere only every tenth of the way is printed.

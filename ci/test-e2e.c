@@ -94,6 +94,14 @@ static void tear_down(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
     g_free(fixture->config);
 }
 
+/* For the log of a test that is about to fail. */
+static void show_console(Guest *guest)
+{
+    g_autofree char *text = console_text(guest->console);
+
+    g_test_message("the console showed:\n%s", text);
+}
+
 static Guest *boot(const Fixture *fixture, const char *const *trailing)
 {
     g_autoptr(GError) error = NULL;
@@ -106,9 +114,7 @@ static Guest *boot(const Fixture *fixture, const char *const *trailing)
 
     g_assert_no_error(error);
     if (!guest_wait_ready(guest, channel_deadline(BOOT_LIMIT), &error)) {
-        g_autofree char *text = console_text(guest->console);
-
-        g_test_message("the console showed:\n%s", text);
+        show_console(guest);
     }
     g_assert_no_error(error);
     return guest;
@@ -134,7 +140,9 @@ static void power_down(Guest *guest)
 {
     g_autoptr(GError) error = NULL;
 
-    guest_power_down(guest, channel_deadline(BOOT_LIMIT), &error);
+    if (!guest_power_down(guest, channel_deadline(BOOT_LIMIT), &error)) {
+        show_console(guest);
+    }
     g_assert_no_error(error);
     guest_left_nothing(guest, &error);
     g_assert_no_error(error);
