@@ -203,7 +203,7 @@ static void test_running_already(Fixture *fixture, G_GNUC_UNUSED gconstpointer d
     g_assert_null(second);
     g_assert_error(error, GUEST_ERROR, GUEST_ERROR_LAUNCH);
     g_assert_nonnull(strstr(error->message, "114"));
-    g_assert_nonnull(strstr(error->message, "running"));
+    g_assert_nonnull(strstr(error->message, "already"));
     answer = in_guest(first, "echo alive");
     g_assert_cmpstr(answer, ==, "alive");
     power_down(first);

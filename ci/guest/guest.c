@@ -171,8 +171,16 @@ gboolean guest_wait_ready(Guest *guest, gint64 deadline, GError **error)
 {
     g_autofree char *path = runtime_file(guest, "qga");
 
+    g_autofree char *state = NULL;
+
     guest->agent = agent_connect(path, deadline, error);
-    return guest->agent != NULL;
+    if (!guest->agent) {
+        return FALSE;
+    }
+    /* the agent is there before logind is, and before that nobody hears the power button */
+    state = agent_shell(guest->agent, "systemctl is-system-running --wait || [ $? = 1 ]", deadline,
+                        error);
+    return state != NULL;
 }
 
 void guest_let_go(Guest *guest)

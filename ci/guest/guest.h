@@ -42,7 +42,7 @@ typedef struct {
  */
 Guest *guest_start(const GuestSpec *spec, GError **error);
 
-/* Waits until the agent in the guest answers. */
+/* Waits until the agent in the guest answers, and systemd there has started what it is to start. */
 gboolean guest_wait_ready(Guest *guest, gint64 deadline, GError **error);
 
 /* Presses the power button and waits until the guest has shut itself down and QEMU has ended. */
