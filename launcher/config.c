@@ -201,6 +201,13 @@ static void add_key(Parser *parser, const char *name, const char *value)
     g_hash_table_replace(config->index, key->key, key);
 }
 
+static gboolean is_last_word(const char *text, const char *word)
+{
+    size_t length = strlen(word);
+
+    return !strncmp(text, word, length) && !text[length + strspn(text + length, SPACES)];
+}
+
 /* Whether @line ends in "snapstate: prepare" or "…delete", which Proxmox looks for anywhere. */
 static gboolean is_snapstate(const char *line)
 {
@@ -209,8 +216,7 @@ static gboolean is_snapstate(const char *line)
     for (const char *p = line; (p = strstr(p, word)); p++) {
         const char *value = skip_spaces(p + strlen(word));
 
-        if ((g_str_has_prefix(value, "prepare") && !*skip_spaces(value + strlen("prepare"))) ||
-            (g_str_has_prefix(value, "delete") && !*skip_spaces(value + strlen("delete"))))
+        if (is_last_word(value, "prepare") || is_last_word(value, "delete"))
             return TRUE;
     }
     return FALSE;
