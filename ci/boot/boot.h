@@ -44,6 +44,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Boot, boot_free)
  */
 gboolean boot_wait_text(Boot *boot, const char *text, GError **error);
 
+/* Sends @text, a line or so, to the guest's serial port. */
+gboolean boot_send(Boot *boot, const char *text, GError **error);
+
 /*
  * Waits until QEMU has ended by itself, with status 0. On FALSE, @error is G_IO_ERROR_TIMED_OUT at
  * the deadline, else of G_SPAWN_EXIT_ERROR or G_SPAWN_ERROR.
@@ -73,6 +76,9 @@ const char *boot_console(const Boot *boot);
  * g_strfreev().
  */
 GStrv boot_lines(const Boot *boot, const char *start);
+
+/* Takes what the console has shown by now. The deadline is over with it. */
+void boot_drain(Boot *boot);
 
 /* Adds the console to the test's log, for a test that fails: the deadline is over with it. */
 void boot_show(Boot *boot);
