@@ -30,6 +30,11 @@ static const struct {
 static int fixed[AXES]; /* an index and one; 0 where all values are wanted */
 static gboolean quick;
 
+/* How the guest is put together; and what decides where the initrd and ACPI's tables lie. */
+static const int build[] = {KERNEL, FIRMWARE, ACPI, PCIE, TRANSPORT, MACHINE, -1};
+static const int placement[] = {KERNEL, FIRMWARE, MEMORY, TAIL, -1};
+const int *const axes_crosses[] = {build, placement, NULL};
+
 const char *axes_value(int axis, int index)
 {
     return axes[axis].values[index];
@@ -139,6 +144,12 @@ static gboolean is_overwritten(const int *values)
            values[FIRMWARE] == FIRMWARE_SEABIOS;
 }
 
+static gboolean is_smp_without_acpi(const int *values)
+{
+    return values[FIRMWARE] == FIRMWARE_SEABIOS && values[ACPI] == ACPI_OFF &&
+           axes_number(SMP, values[SMP]) > 1;
+}
+
 /* What cannot work, and why. */
 static const struct {
     gboolean (*applies)(const int *values);
@@ -151,6 +162,8 @@ static const struct {
     {is_legacy_pcie, "a legacy device over PCIe: it has its registers in I/O ports, and this host "
                      "bridge has no window for any"},
     {is_overwritten, "microvm-9.2, ACPI and SeaBIOS: the initrd may come to lie over the tables"},
+    {is_smp_without_acpi,
+     "SeaBIOS without ACPI, and several CPUs: its MP table has one of each socket"},
     {too_many,
      "more devices than transports with an interrupt that arrives: without ACPI ten, up to "
      "9.2 seven, and with SeaBIOS' MP table four less"},

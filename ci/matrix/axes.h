@@ -38,6 +38,9 @@ gboolean axes_fix(const char *word);
 const CoverSpace *axes_space(void);
 const CoverSpace *axes_all(void);
 
+/* The axes that are of most weight together, for cover_make(). */
+extern const int *const axes_crosses[];
+
 /* Why @values cannot be together: an index for axes_reason(); -1 where they can. */
 int axes_refused(const int *values);
 const char *axes_reason(int index); /* NULL after the last */

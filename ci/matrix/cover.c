@@ -12,13 +12,12 @@
 
 /* Some axes, and where the tuples of their values begin in the table of all tuples. */
 typedef struct {
-    int axes[COVER_STRENGTH];
+    int axes[COVER_AXES], n_axes;
     gsize base, count;
 } Group;
 
 typedef struct {
     const CoverSpace *space;
-    int strength;
     GArray *groups;
     gsize tuples, left; /* in all; still to be covered */
     guint8 *open;       /* of each tuple: whether it is still to be covered */
@@ -41,30 +40,50 @@ void cover_for_each(const CoverSpace *space, void (*visit)(const int *values, gp
     } while (axis >= 0);
 }
 
-/* Adds the groups that begin with the first @depth axes of @group. */
-static void add_groups(Cover *cover, Group *group, int depth)
+static void add_group(Cover *cover, Group *group)
 {
-    if (depth == cover->strength) {
-        group->base = cover->tuples;
-        group->count = 1;
-        for (int i = 0; i < depth; i++) {
-            group->count *= (gsize)cover->space->sizes[group->axes[i]];
-        }
-        cover->tuples += group->count;
-        g_array_append_val(cover->groups, *group);
+    group->base = cover->tuples;
+    group->count = 1;
+    for (int i = 0; i < group->n_axes; i++) {
+        group->count *= (gsize)cover->space->sizes[group->axes[i]];
+    }
+    cover->tuples += group->count;
+    g_array_append_val(cover->groups, *group);
+}
+
+/* Adds all groups of @strength axes that begin with those in @group. */
+static void add_groups(Cover *cover, Group *group, int strength)
+{
+    int depth = group->n_axes;
+
+    if (depth == strength) {
+        add_group(cover, group);
         return;
     }
     for (int axis = depth ? group->axes[depth - 1] + 1 : 0; axis < cover->space->axes; axis++) {
         group->axes[depth] = axis;
-        add_groups(cover, group, depth + 1);
+        group->n_axes = depth + 1;
+        add_groups(cover, group, strength);
     }
+    group->n_axes = depth;
+}
+
+static void add_cross(Cover *cover, const int *axes)
+{
+    Group group = {0};
+
+    while (axes[group.n_axes] >= 0) {
+        group.axes[group.n_axes] = axes[group.n_axes];
+        group.n_axes++;
+    }
+    add_group(cover, &group);
 }
 
 static gsize tuple_of(const Cover *cover, const Group *group, const int *values)
 {
     gsize index = 0;
 
-    for (int i = 0; i < cover->strength; i++) {
+    for (int i = 0; i < group->n_axes; i++) {
         int axis = group->axes[i];
 
         index = index * (gsize)cover->space->sizes[axis] + (gsize)values[axis];
@@ -150,7 +169,7 @@ static int try_once(const Cover *cover, gsize tuple, int *values)
     for (int i = 0; i < axes; i++) {
         gboolean wanted = FALSE;
 
-        for (int j = 0; j < cover->strength; j++) {
+        for (int j = 0; j < group->n_axes; j++) {
             wanted = wanted || group->axes[j] == order[i];
         }
         if (!wanted) {
@@ -187,15 +206,18 @@ static void close_tuples(Cover *cover, const int *values)
     }
 }
 
-GPtrArray *cover_make(const CoverSpace *space, int strength)
+GPtrArray *cover_make(const CoverSpace *space, int strength, const int *const *crosses)
 {
-    Cover cover = {.space = space, .strength = strength};
+    Cover cover = {.space = space};
     GPtrArray *set = g_ptr_array_new_with_free_func(g_free);
-    Group group;
+    Group group = {0};
 
-    g_assert(space->axes <= COVER_AXES && strength <= MIN(space->axes, COVER_STRENGTH));
+    g_assert(space->axes <= COVER_AXES && strength <= space->axes);
     cover.groups = g_array_new(FALSE, FALSE, sizeof(Group));
-    add_groups(&cover, &group, 0);
+    add_groups(&cover, &group, strength);
+    while (crosses && *crosses) {
+        add_cross(&cover, *crosses++);
+    }
     cover.open = g_new0(guint8, cover.tuples);
     cover.example = g_new(int, cover.tuples *(gsize)space->axes);
     cover.rand = g_rand_new_with_seed(SEED);

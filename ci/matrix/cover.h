@@ -5,12 +5,11 @@
 #include <glib.h>
 
 /*
- * Sets of combinations that cover a space: for any STRENGTH axes, each combination of their values
+ * Sets of combinations that cover a space: for any so many axes, each combination of their values
  * that can be at all is in one of the set. Two at a time find most faults with few combinations.
  */
 
 #define COVER_AXES 16 /* at most */
-#define COVER_STRENGTH 3
 
 typedef struct {
     int axes;
@@ -23,9 +22,11 @@ void cover_for_each(const CoverSpace *space, void (*visit)(const int *values, gp
                     gpointer data);
 
 /*
- * Returns a covering set, always the same for the same arguments: an array of int *, each with a
- * value for each axis. Free with g_ptr_array_unref().
+ * Returns a set that covers any @strength axes, and all those of each of @crosses, which ends with
+ * NULL or is NULL itself; a cross is a list of axes in order, and ends with -1. The set is always
+ * the same for the same arguments: an array of int *, each with a value for each axis. Free with
+ * g_ptr_array_unref().
  */
-GPtrArray *cover_make(const CoverSpace *space, int strength);
+GPtrArray *cover_make(const CoverSpace *space, int strength, const int *const *crosses);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The /init of the archive that test-matrix boots. Loads the modules in /modules, in the order of
- * their names, and says what the kernel has found (see sysfs.h), then "board: ready". After that it
- * does what lines on the serial port tell it to:
+ * their names, and says what CPUs and devices the kernel has (see sysfs.h for the latter), then
+ * "board: ready". After that it does what lines on the serial port tell it to:
  *
  *     memory WORD   board: memory WORD=238576       what the kernel has, in kB
  *     data          board: disk=vda written=1       what was read was written, inverted, behind
@@ -12,6 +12,7 @@
  *                   board: net=1                    and by TCP
  *                   board: rng=virtio_rng.0 bytes=64
  *                   board: share=TEXT               the first line of the file on 9p
+ *     errors        board: error=TEXT               what the kernel has complained of
  *     end           the guest ends
  *
  * Each is followed by "board: done" and the command.
@@ -33,6 +34,7 @@
 #include <sys/reboot.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <syslog.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -208,6 +210,25 @@ static void test_data(void)
     }
 }
 
+/* What the kernel has complained of: its messages from errors on, and the heads of traces. */
+static void show_errors(void)
+{
+    int log = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC), level;
+    char record[8192], *text;
+    ssize_t n;
+
+    while ((n = read(log, record, sizeof(record) - 1)) > 0) {
+        record[n] = '\0';
+        record[strcspn(record, "\n")] = '\0';
+        text = strchr(record, ';'); /* "level,number,time,flags;text" */
+        if (text && sscanf(record, "%d", &level) == 1 &&
+            ((level & 7) <= LOG_ERR || strstr(text, "WARNING: "))) {
+            dprintf(console, "board: error=%s\n", text + 1);
+        }
+    }
+    close(log);
+}
+
 static void serve(void)
 {
     FILE *commands = fdopen(console, "r");
@@ -219,6 +240,8 @@ static void serve(void)
             show_memory(line);
         } else if (!strcmp(line, "data")) {
             test_data();
+        } else if (!strcmp(line, "errors")) {
+            show_errors();
         } else if (!strcmp(line, "end")) {
             return;
         }
@@ -245,6 +268,7 @@ int main(void)
     set_up_console();
     for_each("/modules", load_module);
     klogctl(CONSOLE_OFF, NULL, 0); /* from here on no line is torn */
+    dprintf(console, "\nboard: cpus=%s\n", first_line("/sys/devices/system/cpu/online"));
     for_each("/sys/bus/virtio/devices", show_device);
     dprintf(console, "board: ready\n");
     serve();

@@ -47,10 +47,10 @@ static void check_valid(const int *values, gpointer data)
 }
 
 /* Returns the size of the set. */
-static guint check_set(const CoverSpace *space, int strength)
+static guint check_set(const CoverSpace *space, int strength, const int *const *crosses)
 {
-    g_autoptr(GPtrArray) set = cover_make(space, strength);
-    g_autoptr(GPtrArray) again = cover_make(space, strength);
+    g_autoptr(GPtrArray) set = cover_make(space, strength, crosses);
+    g_autoptr(GPtrArray) again = cover_make(space, strength, crosses);
     g_autoptr(GHashTable) covered = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     Check check = {space, strength, set, covered, 0};
 
@@ -71,12 +71,12 @@ static guint check_set(const CoverSpace *space, int strength)
 static void test_free(void)
 {
     static const int threes[] = {3, 3, 3, 3}, twos[] = {2, 2, 2}, one[] = {1, 1};
-    guint pairs = check_set(&(CoverSpace){4, threes, NULL}, 2);
+    guint pairs = check_set(&(CoverSpace){4, threes, NULL}, 2, NULL);
 
     g_assert_cmpuint(pairs, >=, 9);
     g_assert_cmpuint(pairs, <=, 14);
-    g_assert_cmpuint(check_set(&(CoverSpace){3, twos, NULL}, 3), ==, 8);
-    g_assert_cmpuint(check_set(&(CoverSpace){2, one, NULL}, 2), ==, 1);
+    g_assert_cmpuint(check_set(&(CoverSpace){3, twos, NULL}, 3, NULL), ==, 8);
+    g_assert_cmpuint(check_set(&(CoverSpace){2, one, NULL}, 2, NULL), ==, 1);
 }
 
 /* Of the first two axes only equal values, and nothing at all where the last is 2. */
@@ -94,16 +94,34 @@ static void test_ruled(void)
 {
     static const int sizes[] = {4, 4, 3, 3, 2};
 
-    g_assert_cmpuint(check_set(&(CoverSpace){5, sizes, is_odd}, 2), >=, 12);
-    g_assert_cmpuint(check_set(&(CoverSpace){5, sizes, is_odd}, 3), >=, 24);
-    g_assert_cmpuint(check_set(&(CoverSpace){5, sizes, never}, 2), ==, 0);
+    g_assert_cmpuint(check_set(&(CoverSpace){5, sizes, is_odd}, 2, NULL), >=, 12);
+    g_assert_cmpuint(check_set(&(CoverSpace){5, sizes, is_odd}, 3, NULL), >=, 24);
+    g_assert_cmpuint(check_set(&(CoverSpace){5, sizes, never}, 2, NULL), ==, 0);
+}
+
+/* All of the first three axes, pairs of the others. */
+static void test_cross(void)
+{
+    static const int sizes[] = {3, 3, 3, 2, 2}, first[] = {0, 1, 2, -1};
+    static const int *const crosses[] = {first, NULL};
+    g_autoptr(GHashTable) seen = g_hash_table_new(NULL, NULL);
+    const CoverSpace space = {5, sizes, NULL};
+    g_autoptr(GPtrArray) set = cover_make(&space, 2, crosses);
+
+    for (guint i = 0; i < set->len; i++) {
+        const int *values = set->pdata[i];
+
+        g_hash_table_add(seen, GINT_TO_POINTER(values[0] * 9 + values[1] * 3 + values[2]));
+    }
+    g_assert_cmpuint(g_hash_table_size(seen), ==, 27);
+    g_assert_cmpuint(check_set(&space, 2, crosses), ==, 27);
 }
 
 /* The set that is booted. */
 static void test_matrix(void)
 {
     axes_set_quick();
-    check_set(axes_space(), 2);
+    check_set(axes_space(), 2, NULL);
 }
 
 static void test_fixed(void)
@@ -115,7 +133,7 @@ static void test_fixed(void)
     g_assert_false(axes_fix("colour=red"));
     g_assert_true(axes_fix("kernel=debian"));
     g_assert_true(axes_fix("devices=23"));
-    set = cover_make(axes_space(), 2);
+    set = cover_make(axes_space(), 2, NULL);
     g_assert_cmpuint(set->len, >, 0);
     for (guint i = 0; i < set->len; i++) {
         g_free(name);
@@ -130,6 +148,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/cover/free", test_free);
     g_test_add_func("/cover/ruled", test_ruled);
+    g_test_add_func("/cover/cross", test_cross);
     g_test_add_func("/cover/matrix", test_matrix);
     g_test_add_func("/cover/fixed", test_fixed); /* the last: it restricts the axes */
     return g_test_run();

@@ -78,6 +78,15 @@ static gboolean check_device(const Cell *cell, const char *line, GError **error)
     return TRUE;
 }
 
+/* All CPUs are up; they are numbered from 0. */
+static gboolean check_cpus(const Cell *cell, const Boot *boot, GError **error)
+{
+    int cpus = axes_number(SMP, cell->values[SMP]);
+    g_autofree char *online = cpus > 1 ? g_strdup_printf("0-%d", cpus - 1) : g_strdup("0");
+
+    return says(boot, "cpus", online, error);
+}
+
 /* Every device is bound, each by its driver, and on the bus where it was plugged. */
 static gboolean check_devices(const Cell *cell, const Boot *boot, GError **error)
 {
@@ -202,11 +211,28 @@ static gboolean use_devices(const Cell *cell, Boot *boot, GError **error)
     return after && before - smaller == 1024 && after == before;
 }
 
+/* The kernel has complained of nothing, but that this is no PC. */
+static gboolean check_errors(const Boot *boot, GError **error)
+{
+    static const char *const usual[] = {"PCI: Fatal: No config space access function found",
+                                        "ACPI BIOS Error (bug): A valid RSDP was not found"};
+    g_auto(GStrv) lines = boot_lines(boot, "board: error=");
+
+    for (char **line = lines; *line; line++) {
+        if (!g_str_has_prefix(*line, usual[0]) && !g_str_has_prefix(*line, usual[1])) {
+            return fail(error, "the kernel says: %s", *line);
+        }
+    }
+    return TRUE;
+}
+
 static gboolean run_guest(const Cell *cell, Boot *boot, GError **error)
 {
-    return boot_wait_text(boot, "\nboard: ready\n", error) && check_devices(cell, boot, error) &&
-           use_devices(cell, boot, error) && boot_send(boot, "end\n", error) &&
-           boot_wait_end(boot, error) && cell_check_disks(cell, error);
+    return boot_wait_text(boot, "\nboard: ready\n", error) && check_cpus(cell, boot, error) &&
+           check_devices(cell, boot, error) && use_devices(cell, boot, error) &&
+           tell(boot, "errors", error) && check_errors(boot, error) &&
+           boot_send(boot, "end\n", error) && boot_wait_end(boot, error) &&
+           cell_check_disks(cell, error);
 }
 
 /* Frees @boot, whose end is that of the channels, and checks what has come through them. */
@@ -385,7 +411,7 @@ int main(int argc, char **argv)
     if (!full) {
         axes_set_quick();
     }
-    set = cover_make(axes_space(), full ? 3 : 2);
+    set = cover_make(axes_space(), full ? 3 : 2, full ? axes_crosses : NULL);
     printf("1..%u\n", set->len);
     failed = run_set(set);
     printf("# %u of %zu combinations that can be were booted, %u failed\n", set->len, valid,
