@@ -33,7 +33,8 @@ static gboolean quick;
 /* How the guest is put together; and what decides where the initrd and ACPI's tables lie. */
 static const int build[] = {KERNEL, FIRMWARE, ACPI, PCIE, TRANSPORT, MACHINE, -1};
 static const int placement[] = {KERNEL, FIRMWARE, MEMORY, TAIL, -1};
-const int *const axes_crosses[] = {build, placement, NULL};
+const int *const axes_crosses_quick[] = {build, NULL};
+const int *const axes_crosses_full[] = {build, placement, NULL};
 
 const char *axes_value(int axis, int index)
 {

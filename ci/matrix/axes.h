@@ -38,8 +38,8 @@ gboolean axes_fix(const char *word);
 const CoverSpace *axes_space(void);
 const CoverSpace *axes_all(void);
 
-/* The axes that are of most weight together, for cover_make(). */
-extern const int *const axes_crosses[];
+/* Axes that are of weight together, for cover_make(): in a quick run, and in full. */
+extern const int *const axes_crosses_quick[], *const axes_crosses_full[];
 
 /* Why @values cannot be together: an index for axes_reason(); -1 where they can. */
 int axes_refused(const int *values);

@@ -121,7 +121,7 @@ static void test_cross(void)
 static void test_matrix(void)
 {
     axes_set_quick();
-    check_set(axes_space(), 2, NULL);
+    check_set(axes_space(), 2, axes_crosses_quick);
 }
 
 static void test_fixed(void)
