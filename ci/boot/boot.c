@@ -49,6 +49,15 @@ GPtrArray *boot_argv(const char *qemu)
     return argv;
 }
 
+void boot_one_thread(GPtrArray *argv)
+{
+    char **accel = (char **)&argv->pdata[2];
+
+    g_assert_cmpstr(*accel, ==, "tcg");
+    g_free(*accel);
+    *accel = g_strdup("tcg,thread=single");
+}
+
 void boot_add(GPtrArray *argv, const char *option, const char *format, ...)
 {
     va_list args;

@@ -19,6 +19,12 @@ typedef struct Boot Boot;
  */
 GPtrArray *boot_argv(const char *qemu);
 
+/*
+ * Lets one thread run all of the guest's CPUs. With one each, TCG now and then runs an instruction
+ * that another CPU has patched away, and Linux ends in "Oops: int3".
+ */
+void boot_one_thread(GPtrArray *argv);
+
 /* Appends @option, then a value made from @format, to @argv. */
 void boot_add(GPtrArray *argv, const char *option, const char *format, ...) G_GNUC_PRINTF(3, 4);
 

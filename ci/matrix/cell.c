@@ -151,6 +151,7 @@ Cell *cell_new(const CellImages *images, const int *values, guint first, GError 
     cell->values = values;
     cell->name = axes_name(values);
     cell->argv = boot_argv(images->qemu);
+    boot_one_thread(cell->argv);
     cell->disks = g_ptr_array_new_with_free_func(g_free);
     cell->dir = g_dir_make_tmp("matrix-XXXXXX", error);
     if (!cell->dir) {
