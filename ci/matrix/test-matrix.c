@@ -26,6 +26,7 @@
 #define GUESTS 2       /* at once, where there are as many cores */
 #define MIB (1024L * 1024)
 #define REASONS 16
+#define SPARE_KB 65536 /* of the memory, and a sixteenth of it, a kernel may keep for itself */
 
 enum { NET, PORT, CHANNELS };
 
@@ -195,6 +196,9 @@ static gboolean use_devices(const Cell *cell, Boot *boot, GError **error)
     long before, smaller, after;
 
     before = memory(boot, "before", error);
+    if (before && before < bytes / 1024 - bytes / 1024 / 16 - SPARE_KB) {
+        return fail(error, "the guest has only %ld kB", before);
+    }
     if (!before || !set_balloon(boot, bytes - MIB, error) ||
         !wait_balloon(boot, bytes - MIB, error)) {
         return FALSE;
@@ -276,16 +280,18 @@ static void add_notes(Job *job, const char *text)
     }
 }
 
+/* What was run, and how it has failed. */
 static void explain(Job *job, const Cell *cell, Boot *boot, const GError *error)
 {
-    g_autofree char *words = NULL;
-
     add_notes(job, error->message);
-    if (cell) {
-        g_ptr_array_add(cell->argv, NULL);
-        words = g_strjoinv(" ", (char **)cell->argv->pdata);
-        add_notes(job, words);
+    g_string_append_c(job->notes, '#');
+    for (guint i = 0; cell && i < cell->argv->len && cell->argv->pdata[i]; i++) {
+        g_autofree char *quoted = g_shell_quote(cell->argv->pdata[i]);
+
+        g_string_append_printf(job->notes, " %s",
+                               strchr(quoted, ' ') ? quoted : (char *)cell->argv->pdata[i]);
     }
+    g_string_append_c(job->notes, '\n');
     if (boot) {
         boot_drain(boot);
         add_notes(job, boot_console(boot));
