@@ -139,12 +139,6 @@ static gboolean is_legacy_pcie(const int *values)
     return values[PCIE] == PCIE_USED && values[TRANSPORT] == TRANSPORT_LEGACY;
 }
 
-static gboolean is_overwritten(const int *values)
-{
-    return values[MACHINE] == MACHINE_9_2 && values[ACPI] == ACPI_ON &&
-           values[FIRMWARE] == FIRMWARE_SEABIOS;
-}
-
 static gboolean is_smp_without_acpi(const int *values)
 {
     return values[FIRMWARE] == FIRMWARE_SEABIOS && values[ACPI] == ACPI_OFF &&
@@ -162,7 +156,6 @@ static const struct {
     {is_pcie_without_acpi, "PCIe without ACPI: the board has no host bridge then"},
     {is_legacy_pcie, "a legacy device over PCIe: it has its registers in I/O ports, and this host "
                      "bridge has no window for any"},
-    {is_overwritten, "microvm-9.2, ACPI and SeaBIOS: the initrd may come to lie over the tables"},
     {is_smp_without_acpi,
      "SeaBIOS without ACPI, and several CPUs: its MP table has one of each socket"},
     {too_many,

@@ -85,14 +85,28 @@ static gboolean add_devices(Plug *to, GError **error)
 }
 
 /*
- * SeaBIOS leaves the 8259 as it is after reset: nothing masked, vectors from 0. With ACPI Linux
- * does not set it up, and under TCG a tick of the PIT is then taken for a divide error.
+ * Up to 9.2 there is an 8259 with ACPI too. SeaBIOS leaves it as it is after reset: nothing masked,
+ * vectors from 0. Linux does not set it up then, and under TCG a tick of the PIT is taken for a
+ * divide error.
  */
 static const char *pic_of(const int *values)
 {
-    gboolean off = values[FIRMWARE] == FIRMWARE_SEABIOS && values[ACPI] == ACPI_ON;
+    gboolean off = values[MACHINE] == MACHINE_9_2 && values[FIRMWARE] == FIRMWARE_SEABIOS &&
+                   values[ACPI] == ACPI_ON;
 
     return off ? ",pic=off" : "";
+}
+
+/*
+ * Up to 9.2 QEMU does not tell Linux the frequency of the TSC, and on a busy host it may not find
+ * out. Any will do: the guest's clock goes wrong, but it goes.
+ */
+static const char *append_of(const int *values)
+{
+    if (values[ACPI] == ACPI_OFF) {
+        return " reboot=t";
+    }
+    return values[MACHINE] == MACHINE_9_2 ? " tsc_early_khz=2000000 tsc=reliable" : "";
 }
 
 static void add_board(Cell *cell, const CellImages *images)
@@ -107,8 +121,7 @@ static void add_board(Cell *cell, const CellImages *images)
     boot_add(cell->argv, "-bios", "%s", axes_value(FIRMWARE, v[FIRMWARE]));
     boot_add(cell->argv, "-kernel", "%s", images->kernels[v[KERNEL]]);
     boot_add(cell->argv, "-initrd", "%s", cell->initrd);
-    boot_add(cell->argv, "-append", "console=ttyS0 panic=-1%s",
-             v[ACPI] == ACPI_OFF ? " reboot=t" : "");
+    boot_add(cell->argv, "-append", "console=ttyS0 panic=-1%s", append_of(v));
     if (v[TRANSPORT] == TRANSPORT_LEGACY) {
         boot_add(cell->argv, "-global", "virtio-mmio.force-legacy=on");
     }
