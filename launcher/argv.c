@@ -353,8 +353,9 @@ static char *machine(const Plan *plan)
     opt_add_onoff(opt, "pit", plan->legacy_timers);
     opt_add_onoff(opt, "pic", plan->legacy_timers);
     opt_add_onoff(opt, "isa-serial", plan->isa_serial);
-    /* the transports without ACPI; with it, and without kvmclock, the TSC's frequency */
-    opt_add_onoff(opt, "auto-kernel-cmdline", TRUE);
+    /* the transports; with ACPI, where "on" is refused, auto adds the TSC's frequency */
+    if (!plan->acpi)
+        opt_add_onoff(opt, "auto-kernel-cmdline", TRUE);
     opt_add_onoff(opt, "x-option-roms", !plan->own_firmware);
     opt_add_onoff(opt, "graphics", FALSE);
     opt_add_onoff(opt, "mem-merge", plan->ksm);
