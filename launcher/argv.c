@@ -108,8 +108,10 @@ static void json_node_head(GString *json, const PlanDisk *disk, const char *conf
     json_close(json);
     if (conf)
         json_add(json, "conf", conf);
-    json_add(json, "detect-zeroes", disk->detect_zeroes);
-    json_add(json, "discard", disk->discard);
+    if (!disk->cdrom) {
+        json_add(json, "detect-zeroes", disk->detect_zeroes);
+        json_add(json, "discard", disk->discard);
+    }
 }
 
 static void json_rbd(GString *json, const DiskSource *source)
@@ -224,11 +226,27 @@ static void opt_add_fds(GString *opt, const char *one, const char *many, int fir
         g_string_append_printf(opt, ":%d", first + (int)i);
 }
 
+/* A tap that Proxmox's scripts put under its bridge, and take away. */
+static void opt_add_scripts(GString *opt, const Plan *plan, const PlanNic *nic)
+{
+    opt_add(opt, "ifname", nic->ifname);
+    g_string_append_printf(opt, ",script=%s/pve-bridge,downscript=%s/pve-bridgedown", plan->scripts,
+                           plan->scripts);
+    if (nic->vhost)
+        opt_add_onoff(opt, "vhost", TRUE);
+    if (nic->queues > 1)
+        opt_add_number(opt, "queues", nic->queues);
+}
+
 static char *netdev(const Plan *plan, const PlanNic *nic)
 {
     GString *opt = g_string_new(nic->bridge ? "tap" : "user");
 
     opt_add(opt, "id", nic->key);
+    if (nic->bridge && plan->proxmox) {
+        opt_add_scripts(opt, plan, nic);
+        return g_string_free(opt, FALSE);
+    }
     if (nic->bridge) {
         opt_add_fds(opt, "fd", "fds", nic->first_fd, nic->queues);
         opt_add_onoff(opt, "vhost", nic->vhost);
@@ -367,7 +385,12 @@ static char *machine(const Plan *plan)
 static void add_memory(GPtrArray *argv, const Plan *plan)
 {
     add_option(argv, "-m", g_strdup_printf("%" G_GUINT64_FORMAT, plan->memory_mib));
-    if (plan->hugepage_mib)
+    if (plan->hugepage_dir)
+        add_option(argv, "-object",
+                   g_strdup_printf("memory-backend-file,id=ram,size=%" G_GUINT64_FORMAT
+                                   "M,mem-path=%s,share=on,prealloc=yes",
+                                   plan->memory_mib, plan->hugepage_dir));
+    else if (plan->hugepage_mib)
         add_option(argv, "-object",
                    g_strdup_printf("memory-backend-memfd,id=ram,size=%" G_GUINT64_FORMAT
                                    "M,hugetlb=on,hugetlbsize=%uM,share=on,prealloc=on",
@@ -378,7 +401,6 @@ static void add_machine(GPtrArray *argv, const Plan *plan)
 {
     gboolean threads = !plan->kvm && plan->vcpus > 1;
 
-    add_option(argv, "-machine", machine(plan));
     add_option(argv, "-accel", g_strdup(plan->kvm ? "kvm" : threads ? "tcg,thread=multi" : "tcg"));
     if (plan->own_firmware)
         add_option(argv, "-bios", g_strdup("qboot.rom"));
@@ -392,10 +414,22 @@ static void add_machine(GPtrArray *argv, const Plan *plan)
         add_option(argv, "-uuid", g_strdup(plan->uuid));
 }
 
+/* qmeventd hears of the guest's end there, and ends QEMU, which by itself would stay. */
+static void add_events(GPtrArray *argv)
+{
+    add_option(
+        argv, "-chardev",
+        g_strdup("socket,id=qmp-event,path=" HOST_PROXMOX_EVENT_SOCKET ",reconnect-ms=5000"));
+    add_option(argv, "-mon", g_strdup("chardev=qmp-event,mode=control"));
+    add(argv, "-no-shutdown");
+}
+
 static void add_process(GPtrArray *argv, const Plan *plan)
 {
     GString *name = g_string_new(NULL);
 
+    if (plan->pve_qemu)
+        add_option(argv, "-id", g_strdup(plan->id));
     opt_add(name, "guest", plan->name);
     g_string_append(name, ",debug-threads=on");
     add_option(argv, "-name", g_string_free(name, FALSE));
@@ -404,6 +438,8 @@ static void add_process(GPtrArray *argv, const Plan *plan)
     add_option(argv, "-display", g_strdup("none"));
     add_option(argv, "-chardev", socket_chardev("qmp", plan->qmp));
     add_option(argv, "-mon", g_strdup("chardev=qmp,mode=control"));
+    if (plan->proxmox)
+        add_events(argv);
     add_option(argv, "-pidfile", g_strdup(plan->pidfile));
     if (plan->daemonize)
         add(argv, "-daemonize");
@@ -465,6 +501,9 @@ char **argv_build(const Plan *plan)
                                    plan->balloon_slot));
     if (plan->rng_source)
         add_rng(argv, plan);
+    add_option(argv, "-machine", machine(plan));
+    if (plan->loadstate)
+        add_option(argv, "-loadstate", g_strdup(plan->loadstate));
     for (char **word = plan->extra; *word; word++)
         add(argv, *word);
     g_ptr_array_add(argv, NULL);

@@ -31,7 +31,7 @@ static gboolean check_bridges(const Plan *plan, const Host *host, GError **error
     for (guint i = 0; i < plan->nics->len; i++) {
         const PlanNic *nic = plan->nics->pdata[i];
 
-        if (!nic->bridge || host_bridge_mtu(host, nic->bridge))
+        if (!nic->bridge || host_bridge(host, nic->bridge).mtu)
             continue;
         g_set_error(error, HOST_ERROR, HOST_ERROR_MISSING,
                     "there is no bridge %s on this host; '--net user' connects the guest without "
@@ -72,7 +72,9 @@ static gboolean open_nic(const PlanNic *nic, GArray *fds, GError **error)
         g_array_set_size(fds, start);
         return FALSE;
     }
-    if (!net_attach(nic->ifname, nic->bridge, nic->mac, nic->mtu, !nic->link_down, error))
+    if (!net_attach(nic->ifname, nic->bridge, nic->mac, error) ||
+        (nic->vlans && !net_set_vlans(nic->ifname, nic->vlans, error)) ||
+        (!nic->link_down && !net_set_up(nic->ifname, error)))
         return FALSE;
     if (!nic->vhost)
         return TRUE;
@@ -90,7 +92,7 @@ static gboolean open_nics(const Plan *plan, GArray *fds, GError **error)
     for (guint i = 0; i < plan->nics->len; i++) {
         const PlanNic *nic = plan->nics->pdata[i];
 
-        if (nic->bridge && !open_nic(nic, fds, error))
+        if (nic->first_fd >= 0 && !open_nic(nic, fds, error))
             return prefix(plan, nic->line, nic->key, error);
     }
     return TRUE;

@@ -24,6 +24,10 @@ enum {
     OPT_QEMU,
     OPT_KERNEL,
     OPT_INITRD,
+    OPT_HOST,
+    OPT_FORCE_MACHINE,
+    OPT_FORCE_CPU,
+    OPT_NETS_HOST_MTU,
 };
 
 /* One row an option; ->value is the name of its value in --help, NULL when it takes none. */
@@ -43,13 +47,19 @@ static const struct {
     {OPT_QEMU, "qemu", "FILE", "the QEMU to run"},
     {OPT_KERNEL, "kernel", "FILE", "the kernel to boot, unless the config's args name one"},
     {OPT_INITRD, "initrd", "FILE", "the initrd to boot with"},
+    {OPT_HOST, "host", "KIND", "proxmox or plain; without it, Proxmox's for configs in /etc/pve"},
+    {OPT_FORCE_MACHINE, "force-machine", "TYPE", "this machine instead of the config's"},
+    {OPT_FORCE_CPU, "force-cpu", "CPU", "this value of QEMU's -cpu instead of the config's"},
+    {OPT_NETS_HOST_MTU, "nets-host-mtu", "LIST",
+     "MTUs that guests are told, instead of the config's: net0=1500,net1=…"},
     {OPT_DUMP, "dump", NULL, "show the config's keys as they were read, and stop"},
     {OPT_CHECK, "check", NULL, "say all that is wrong with the config, and stop"},
     {OPT_PRINT, "print", NULL, "show QEMU's command line, quoted for a shell, and stop"},
     {OPT_PRINT0, "print0", NULL, "the same with a NUL behind each word, and stop"},
     {OPT_ASSUME, "assume", "LIST",
      "with --print: do not look at this machine but take it to have LIST,\n"
-     "of io_uring, vhost-net, bridge=NAME[:MTU], kernel=PATH:KIND; or none"},
+     "of io_uring, vhost-net, pve-qemu, hugepages-1g, bridge=NAME[:MTU[:vlans]],\n"
+     "kernel=PATH:KIND; or none"},
     {OPT_STRICT, "strict", NULL, "refuse lines that Proxmox warns about and drops"},
     {OPT_HELP, "help", NULL, "this text"},
     {OPT_VERSION, "version", NULL, "the version"},
@@ -127,6 +137,18 @@ static void apply(Options *options, int code, const char *value)
     case OPT_INITRD:
         options->plan.initrd = value;
         break;
+    case OPT_HOST:
+        options->host = value;
+        break;
+    case OPT_FORCE_MACHINE:
+        options->plan.force_machine = value;
+        break;
+    case OPT_FORCE_CPU:
+        options->plan.force_cpu = value;
+        break;
+    case OPT_NETS_HOST_MTU:
+        options->plan.nets_host_mtu = value;
+        break;
     }
 }
 
@@ -136,30 +158,36 @@ static OptionsResult bad(const char *what)
     return OPTIONS_BAD;
 }
 
-/* The words that remain: CONFIG, and what followed "--". */
-static OptionsResult parse_words(int argc, char **argv, int from, Options *options)
+/* The words that remain: CONFIG at @from, and from @end on what goes to QEMU. */
+static OptionsResult parse_words(int argc, char **argv, int from, int end, Options *options)
 {
-    int end = from;
+    gboolean separated = end < argc && strcmp(argv[end], "--") == 0;
 
-    while (end < argc && strcmp(argv[end], "--") != 0)
-        end++;
     if (end == from)
         return bad("no config file given");
     if (end > from + 1)
         return bad("more than one config file given (arguments for QEMU go after '--')");
     options->config = argv[from];
     if (end < argc)
-        options->plan.trailing = (const char *const *)argv + end + 1;
+        options->plan.trailing = (const char *const *)argv + end + separated;
+    if (options->host && strcmp(options->host, "proxmox") != 0 &&
+        strcmp(options->host, "plain") != 0)
+        return bad("--host is proxmox or plain");
     if (options->assume && options->mode != MODE_PRINT && options->mode != MODE_PRINT0)
         return bad("--assume goes with --print or --print0 only");
     return OPTIONS_OK;
 }
 
-/* Where "--" stands, or @argc: getopt is not to see what is behind it, nor to drop it. */
+/*
+ * Where QEMU's arguments begin: at "--", or at the first word with a single dash, as qemu-server
+ * appends them. getopt is not to see them, nor to drop the "--".
+ */
 static int find_separator(int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--") == 0)
+        gboolean ours = argv[i][0] != '-' || argv[i][1] == '-' || strcmp(argv[i], "-h") == 0;
+
+        if (strcmp(argv[i], "--") == 0 || (!ours && i > 1))
             return i;
     }
     return argc;
@@ -189,5 +217,5 @@ OptionsResult options_parse(int argc, char **argv, Options *options)
             return bad("an option has an empty value");
         apply(options, code, optarg);
     }
-    return parse_words(argc, argv, optind, options);
+    return parse_words(argc, argv, optind, end, options);
 }

@@ -129,19 +129,64 @@ static gboolean plan_paths(const PlanContext *ctx, GError **error)
     plan->pidfile = runtime_path(plan, "pid");
     plan->qmp = runtime_path(plan, "qmp");
     plan->qemu = host_find(ctx->host, HOST_QEMU, ctx->options->qemu, error);
-    return plan->qemu != NULL;
+    if (!plan->qemu)
+        return FALSE;
+    plan->pve_qemu = plan->proxmox && host_is_pve_qemu(ctx->host, plan->qemu);
+    if (plan->proxmox)
+        plan->scripts = host_proxmox_scripts(ctx->host);
+    return TRUE;
+}
+
+/* Without Proxmox's revision ("+pve0"), unless QEMU is Proxmox's, which alone knows of it. */
+static void set_machine(Plan *plan, const char *type)
+{
+    const char *revision = strchr(type, '+');
+
+    if (revision && !plan->pve_qemu)
+        plan->machine = g_strndup(type, (gsize)(revision - type));
+    else
+        plan->machine = g_strdup(type);
 }
 
 static gboolean plan_machine(const PlanContext *ctx, GError **error)
 {
     const ConfigKey *key = config_find(ctx->config, "machine");
+    const char *forced = ctx->options->force_machine;
     g_autoptr(PropStr) props = NULL;
-    const char *type;
 
+    if (forced && !schema_is_machine(forced)) {
+        g_autofree char *quoted = propstr_quote(forced);
+
+        g_set_error(error, PLAN_ERROR, PLAN_ERROR_OPTION,
+                    "--force-machine: %s is not microvm or microvm-X.Y", quoted);
+        return FALSE;
+    }
     if (key && !(props = plan_parse(ctx, key, schema_machine, error)))
         return FALSE;
-    type = props ? propstr_get(props, "type") : NULL;
-    ctx->plan->machine = g_strdup(type ? type : "microvm");
+    set_machine(ctx->plan, forced ? forced : props ? propstr_get(props, "type") : "microvm");
+    return TRUE;
+}
+
+/* The state of a guest that was suspended to disk; its volume is a device or a file. */
+static gboolean plan_vmstate(const PlanContext *ctx, const ConfigKey *key, int index,
+                             GError **error)
+{
+    GError *cause = NULL;
+    g_autoptr(VolumeId) id = volume_id_parse(key->value, &cause);
+    g_autoptr(DiskSource) source = NULL;
+
+    (void)index;
+    if (!ctx->plan->pve_qemu)
+        return plan_fail(ctx, key, error,
+                         "a suspended guest goes on in Proxmox's QEMU only, on its hosts; remove "
+                         "the line to start the guest anew");
+    if (id)
+        source = storage_resolve(ctx->storages, id, NULL, &cause);
+    if (!source)
+        return plan_fail_because(ctx, key, error, cause);
+    if (!source->path)
+        return plan_fail(ctx, key, error, "the state cannot be read from Ceph without 'krbd 1'");
+    ctx->plan->loadstate = g_strdup(source->path);
     return TRUE;
 }
 
@@ -156,28 +201,42 @@ static void plan_rtc(const PlanContext *ctx)
     ctx->plan->rtc_driftfix = plan_bool(ctx, "tdf", FALSE);
 }
 
-/* Huge pages come from the kernel's pool by memfd, so that no hugetlbfs need be mounted. */
+/*
+ * Huge pages come from the kernel's pool by memfd, so that no hugetlbfs need be mounted. On
+ * Proxmox's hosts its own side has allocated them, and mounted it.
+ */
+static gboolean plan_hugepages(const PlanContext *ctx, GError **error)
+{
+    const ConfigKey *key = config_find(ctx->config, "hugepages");
+    Plan *plan = ctx->plan;
+    gboolean any;
+
+    if (!key)
+        return TRUE;
+    any = strcmp(key->value, "any") == 0;
+    plan->hugepage_mib = strcmp(key->value, "1024") == 0 ? 1024 : 2;
+    if (any && plan->proxmox && ctx->host->pages_1g && plan->memory_mib % 1024 == 0)
+        plan->hugepage_mib = 1024;
+    if (plan->memory_mib % plan->hugepage_mib)
+        return plan_fail(ctx, key, error, "memory: %" G_GUINT64_FORMAT " is not a multiple of %u",
+                         plan->memory_mib, plan->hugepage_mib);
+    if (plan->proxmox)
+        plan->hugepage_dir =
+            g_strdup_printf(HOST_PROXMOX_HUGEPAGES "/%ukB", plan->hugepage_mib * 1024);
+    return TRUE;
+}
+
 static gboolean plan_memory(const PlanContext *ctx, GError **error)
 {
     const ConfigKey *key = config_find(ctx->config, "memory");
-    const char *pages = config_get(ctx->config, "hugepages");
     g_autoptr(PropStr) props = NULL;
-    guint64 page;
 
     if (key && !(props = plan_parse(ctx, key, schema_memory, error)))
         return FALSE;
     ctx->plan->memory_mib = DEFAULT_MEMORY_MIB;
     if (props)
         ctx->plan->memory_mib = (guint64)propstr_get_int(props, "current", DEFAULT_MEMORY_MIB);
-    if (!pages)
-        return TRUE;
-    page = strcmp(pages, "1024") == 0 ? 1024 : 2;
-    if (ctx->plan->memory_mib % page)
-        return plan_fail(ctx, config_find(ctx->config, "hugepages"), error,
-                         "memory: %" G_GUINT64_FORMAT " is not a multiple of %" G_GUINT64_FORMAT,
-                         ctx->plan->memory_mib, page);
-    ctx->plan->hugepage_mib = (guint)page;
-    return TRUE;
+    return plan_hugepages(ctx, error);
 }
 
 /* The board has no SMBIOS tables, and QEMU no -smbios with it; the UUID has an option of its own.
@@ -199,12 +258,14 @@ static gboolean plan_smbios(const PlanContext *ctx, const ConfigKey *key, int in
     return TRUE;
 }
 
+/* Proxmox allocates huge pages only for guests that have it. */
 static gboolean plan_numa(const PlanContext *ctx, const ConfigKey *key, int index, GError **error)
 {
     (void)index;
-    if (!plan_bool(ctx, "numa", FALSE))
-        return TRUE;
-    return plan_fail(ctx, key, error, "the board's ACPI tables have no NUMA nodes; write numa: 0");
+    (void)error;
+    if (plan_bool(ctx, "numa", FALSE))
+        plan_warn(ctx, key, "the board has no NUMA nodes; the guest sees one");
+    return TRUE;
 }
 
 static gboolean plan_basics(const PlanContext *ctx, GError **error)
@@ -290,15 +351,43 @@ static const struct {
     const char *key;
     PlanKeyFunc plan;
 } used_keys[] = {
-    {"acpi", NULL},      {"affinity", NULL},      {"agent", plan_agent},   {"allow-ksm", NULL},
-    {"arch", NULL},      {"args", NULL},          {"balloon", NULL},       {"bios", NULL},
-    {"boot", NULL},      {"bootdisk", NULL},      {"cores", NULL},         {"cpu", NULL},
-    {"freeze", NULL},    {"hugepages", NULL},     {"ide", plan_disk},      {"kvm", NULL},
-    {"localtime", NULL}, {"machine", NULL},       {"memory", NULL},        {"name", NULL},
-    {"net", plan_nic},   {"numa", plan_numa},     {"reboot", NULL},        {"rng", plan_rng},
-    {"scsi", plan_disk}, {"serial", plan_serial}, {"smbios", plan_smbios}, {"smp", NULL},
-    {"sockets", NULL},   {"startdate", NULL},     {"tablet", NULL},        {"tdf", NULL},
-    {"vcpus", NULL},     {"vga", plan_vga},       {"virtio", plan_disk},   {"vmgenid", NULL},
+    {"acpi", NULL},
+    {"affinity", NULL},
+    {"agent", plan_agent},
+    {"allow-ksm", NULL},
+    {"arch", NULL},
+    {"args", NULL},
+    {"balloon", NULL},
+    {"bios", NULL},
+    {"boot", NULL},
+    {"bootdisk", NULL},
+    {"cores", NULL},
+    {"cpu", NULL},
+    {"freeze", NULL},
+    {"hugepages", NULL},
+    {"ide", plan_disk},
+    {"kvm", NULL},
+    {"localtime", NULL},
+    {"machine", NULL},
+    {"memory", NULL},
+    {"name", NULL},
+    {"net", plan_nic},
+    {"numa", plan_numa},
+    {"reboot", NULL},
+    {"rng", plan_rng},
+    {"scsi", plan_disk},
+    {"serial", plan_serial},
+    {"smbios", plan_smbios},
+    {"smp", NULL},
+    {"sockets", NULL},
+    {"startdate", NULL},
+    {"tablet", NULL},
+    {"tdf", NULL},
+    {"vcpus", NULL},
+    {"vga", plan_vga},
+    {"virtio", plan_disk},
+    {"vmgenid", NULL},
+    {"vmstate", plan_vmstate},
 };
 
 /* "scsi" of "scsi12", with 12 in @index; -1 for a key without a number. */
@@ -371,9 +460,17 @@ static void request_slot(GArray *requests, SlotUse use, int index, int *slot)
     g_array_append_val(requests, request);
 }
 
+static SlotBoard board_of(const Plan *plan)
+{
+    if (plan->acpi)
+        return BOARD_ACPI;
+    return g_str_has_prefix(plan->machine, "microvm-9.") ? BOARD_NO_ACPI_OLD : BOARD_NO_ACPI;
+}
+
 static gboolean plan_slots(const PlanContext *ctx, gboolean has_boot_disk, GError **error)
 {
     Plan *plan = ctx->plan;
+    SlotBoard board = board_of(plan);
     g_autoptr(GArray) requests = g_array_new(FALSE, FALSE, sizeof(SlotRequest));
 
     for (guint i = 0; i < plan->disks->len; i++) {
@@ -396,26 +493,27 @@ static gboolean plan_slots(const PlanContext *ctx, gboolean has_boot_disk, GErro
         request_slot(requests, SLOT_BALLOON, 0, &plan->balloon_slot);
     if (plan->rng_source)
         request_slot(requests, SLOT_RNG, 0, &plan->rng_slot);
-    if (slots_assign(requests, plan->acpi)) {
-        if (plan->kvm && requests->len > slots_good(plan->acpi))
+    if (slots_assign(requests, board)) {
+        if (plan->kvm && requests->len > slots_good(board))
             plan_warn(ctx, NULL,
                       "%u virtio devices: under KVM, those beyond %u may lose interrupts to the "
                       "serial port, clock or power button",
-                      requests->len, slots_good(plan->acpi));
+                      requests->len, slots_good(board));
         return TRUE;
     }
     return plan_fail(ctx, NULL, error,
                      "%u virtio devices, and the board has %u places for them%s; remove some, or "
                      "put them on PCIe, which takes 31 more: 'args: -machine pcie=on -device "
                      "virtio-…-pci,…'",
-                     requests->len, slots_available(plan->acpi), plan->acpi ? "" : " without ACPI");
+                     requests->len, slots_available(board), plan->acpi ? "" : " without ACPI");
 }
 
 static gboolean plan_all(const PlanContext *ctx, GError **error)
 {
     gboolean has_boot_disk;
 
-    ctx->plan->daemonize = ctx->options->daemonize;
+    ctx->plan->proxmox = ctx->host->proxmox;
+    ctx->plan->daemonize = ctx->options->daemonize || ctx->plan->proxmox;
     return plan_id(ctx, error) && plan_paths(ctx, error) && plan_basics(ctx, error) &&
            plan_extra(ctx, error) && plan_keys(ctx, error) &&
            plan_boot_order(ctx, &has_boot_disk, error) && plan_kernel(ctx, has_boot_disk, error) &&
@@ -465,10 +563,12 @@ void plan_free(Plan *plan)
     g_free(plan->runtime_dir);
     g_free(plan->pidfile);
     g_free(plan->qmp);
+    g_free(plan->loadstate);
     g_free(plan->machine);
     g_free(plan->cpu);
     g_free(plan->uuid);
     g_free(plan->affinity);
+    g_free(plan->hugepage_dir);
     g_free(plan->rtc_base);
     g_free(plan->agent);
     g_free(plan->rng_source);

@@ -29,6 +29,9 @@ typedef struct {
     const char *initrd;          /* NULL: looked up */
     const char *runtime_dir;     /* NULL: host_runtime_dir() */
     const char *net;             /* "user[,hostfwd=…]…", or NULL: bridges */
+    const char *force_machine;   /* instead of the config's machine type; or NULL */
+    const char *force_cpu;       /* the value of -cpu; or NULL */
+    const char *nets_host_mtu;   /* "net0=1500,net1=9000": instead of the config's; or NULL */
     const char *const *trailing; /* words for QEMU after "--", NULL-terminated; or NULL */
     gboolean daemonize;
 } PlanOptions;
@@ -66,12 +69,13 @@ typedef struct {
     char mac[18];
     char *bridge;       /* NULL: QEMU's user network */
     char *ifname;       /* of the tap, at most 15 characters */
+    NetVlans *vlans;    /* NULL: those that the bridge gives its ports */
     GPtrArray *hostfwd; /* user network: of char *, "tcp:127.0.0.1:2222-:22" */
     guint queues;       /* at least 1 */
     guint mtu;          /* told to the guest; 0: not told */
     gboolean link_down; /* the tap is left down */
     gboolean vhost;
-    int first_fd; /* taps at first_fd …, then as many vhost descriptors; -1: user network */
+    int first_fd; /* taps at first_fd …, then as many vhost descriptors; -1: none of ours */
     int slot;
 } PlanNic;
 
@@ -87,6 +91,10 @@ typedef struct {
     char *qemu;
     char *runtime_dir, *pidfile, *qmp;
     gboolean daemonize;
+    gboolean proxmox;    /* Proxmox's tools run the guest, and its scripts make the taps */
+    gboolean pve_qemu;   /* QEMU is Proxmox's */
+    const char *scripts; /* the directory of Proxmox's network scripts */
+    char *loadstate;     /* saved state to go on from; NULL: none */
 
     char *machine; /* "microvm", or a versioned name of it */
     gboolean kvm, acpi, ksm;
@@ -99,6 +107,7 @@ typedef struct {
     unsigned affinity_line;
     guint64 memory_mib;
     guint hugepage_mib; /* 0: no huge pages */
+    char *hugepage_dir; /* a hugetlbfs; NULL: by memfd */
     char *uuid;         /* NULL: none */
     char *rtc_base;     /* "localtime" or a date; NULL: UTC now */
     gboolean rtc_driftfix;

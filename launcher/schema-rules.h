@@ -52,7 +52,6 @@ gboolean rule_check_bios(const char *value, const PropStr *props, GError **error
 gboolean rule_check_startdate(const char *value, const PropStr *props, GError **error);
 gboolean rule_check_vmgenid(const char *value, const PropStr *props, GError **error);
 gboolean rule_check_args(const char *value, const PropStr *props, GError **error);
-gboolean rule_check_numa(const char *value, const PropStr *props, GError **error);
 gboolean rule_check_tablet(const char *value, const PropStr *props, GError **error);
 
 #endif

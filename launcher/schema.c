@@ -33,7 +33,7 @@ static const SchemaKey table[] = {
          .check = rule_check_bios),
     USED("name", SCHEMA_STRING, "the guest's name; vmID without it", .format = rule_format_name),
     USED("kvm", SCHEMA_BOOLEAN, "0: TCG instead of KVM, which is otherwise required"),
-    USED("acpi", SCHEMA_BOOLEAN, "0: a board without ACPI: 7 devices, no power button"),
+    USED("acpi", SCHEMA_BOOLEAN, "0: a board without ACPI: 10 devices, no power button"),
     USED("cpu", SCHEMA_PROPS, "CPU model and flags; kvm64 without it", PROPS(schema_cpu),
          .format = rule_format_cpu, .check = rule_check_cpu),
     USED("sockets", SCHEMA_INTEGER, "CPU sockets", LIMITS(1, MAX_CPUS)),
@@ -48,7 +48,7 @@ static const SchemaKey table[] = {
     USED("allow-ksm", SCHEMA_BOOLEAN, "0: memory is not merged with that of other guests"),
     USED("hugepages", SCHEMA_STRING, "memory in huge pages of 2 or 1024 MiB; any means 2",
          .check = rule_check_hugepages),
-    USED("numa", SCHEMA_BOOLEAN, "only 0: the board has no NUMA nodes", .check = rule_check_numa),
+    USED("numa", SCHEMA_BOOLEAN, "1 is accepted; the guest sees one node all the same"),
 
     /* Devices */
     FAMILY("net", 31, SCHEMA_PROPS, SCHEMA_USED, "a virtio-net device", PROPS(schema_net),
@@ -85,7 +85,7 @@ static const SchemaKey table[] = {
     USED("startdate", SCHEMA_STRING, "the clock's first date", .check = rule_check_startdate),
     USED("localtime", SCHEMA_BOOLEAN, "1: the clock is in local time"),
     USED("tdf", SCHEMA_BOOLEAN, "1: lost clock ticks are made up for"),
-    USED("vmstate", SCHEMA_STRING, "not in this version: the guest is not started",
+    USED("vmstate", SCHEMA_STRING, "the state that a suspended guest goes on from (Proxmox's QEMU)",
          .format = rule_format_volume),
 
     /* Proxmox's side */

@@ -5,14 +5,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "elf-needs.h"
 #include "host.h"
 #include "launcher-paths.h"
 
 static void test_assume(void)
 {
-    static const char *const bad[] = {"",          "kvm",         "io_uring,",
-                                      "bridge=",   "bridge=a:x",  "bridge=a:70000",
-                                      "kernel=/x", "kernel=:pvh", "kernel=/x:"};
+    static const char *const bad[] = {"",           "kvm",
+                                      "io_uring,",  "bridge=",
+                                      "bridge=a:x", "bridge=a:70000",
+                                      "kernel=/x",  "kernel=:pvh",
+                                      "kernel=/x:", "bridge=a:1500:vlan"};
     GError *error = NULL;
     g_autoptr(Host) host =
         host_assume("io_uring,bridge=vmbr0,bridge=b1:9000,kernel=/k:NetBSD", &error);
@@ -21,9 +24,9 @@ static void test_assume(void)
     g_assert_no_error(error);
     g_assert_true(host->io_uring);
     g_assert_false(host->vhost_net);
-    g_assert_cmpuint(host_bridge_mtu(host, "vmbr0"), ==, 1500);
-    g_assert_cmpuint(host_bridge_mtu(host, "b1"), ==, 9000);
-    g_assert_cmpuint(host_bridge_mtu(host, "lo"), ==, 0);
+    g_assert_cmpuint(host_bridge(host, "vmbr0").mtu, ==, 1500);
+    g_assert_cmpuint(host_bridge(host, "b1").mtu, ==, 9000);
+    g_assert_cmpuint(host_bridge(host, "lo").mtu, ==, 0);
     netbsd = host_kernel(host, "/k", NULL);
     g_assert_cmpstr(netbsd->os, ==, "NetBSD");
     other = host_kernel(host, "/nonexistent", NULL);
@@ -33,6 +36,36 @@ static void test_assume(void)
         g_assert_error(error, HOST_ERROR, HOST_ERROR_ASSUME);
         g_clear_error(&error);
     }
+}
+
+/* This very program needs GLib, and no program of Proxmox's backup. */
+static void test_pve_qemu(void)
+{
+    g_autoptr(Host) host = host_probe();
+
+    g_assert_true(elf_needs("/proc/self/exe", "libglib-2.0.so"));
+    g_assert_false(elf_needs("/proc/self/exe", "libglib-2.1.so"));
+    g_assert_false(elf_needs("/proc/self/exe", "libproxmox_backup_qemu.so"));
+    g_assert_false(elf_needs("/nonexistent", "lib"));
+    g_assert_false(elf_needs("/proc/self/cmdline", "lib"));
+    g_assert_false(elf_needs("/", "lib"));
+    g_assert_false(host_is_pve_qemu(host, "/proc/self/exe"));
+    g_assert_false(host_is_proxmox("/proc/self/exe"));
+    g_assert_false(host_is_proxmox("/nonexistent"));
+}
+
+static void test_assume_proxmox(void)
+{
+    g_autoptr(Host) host = host_assume("pve-qemu,hugepages-1g,bridge=b:1400:vlans", NULL);
+    g_autofree char *dir = NULL;
+
+    g_assert_nonnull(host);
+    g_assert_true(host_is_pve_qemu(host, "/nonexistent"));
+    g_assert_true(host->pages_1g);
+    g_assert_true(host_bridge(host, "b").vlans);
+    host->proxmox = TRUE;
+    dir = host_runtime_dir(host, NULL);
+    g_assert_cmpstr(dir, ==, "/var/run/qemu-server");
 }
 
 static void test_runtime_dir(void)
@@ -163,6 +196,8 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/host/assume", test_assume);
+    g_test_add_func("/host/pve-qemu", test_pve_qemu);
+    g_test_add_func("/host/assume-proxmox", test_assume_proxmox);
     g_test_add_func("/host/runtime-dir", test_runtime_dir);
     g_test_add_func("/host/make-runtime-dir", test_make_runtime_dir);
     g_test_add_func("/host/foreign-runtime-dir", test_foreign_runtime_dir);
