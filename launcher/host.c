@@ -26,6 +26,7 @@ static const struct {
                      {"vmlinux", "bzImage"},
                      {DATA_DIR "/vmlinux", DATA_DIR "/vmlinuz"}},
     [HOST_INITRD] = {"initrd", "--initrd", {"initrd"}, {DATA_DIR "/initrd"}},
+    [HOST_VIRTIOFSD] = {"virtiofsd", "--virtiofsd", {NULL}, {"/usr/libexec/virtiofsd"}},
 };
 
 /* Whether this kernel has io_uring and its settings (and any seccomp filter) let us use it. */
@@ -266,7 +267,7 @@ static gboolean is_own_directory(const char *path)
            st.st_uid == geteuid();
 }
 
-char *host_runtime_dir(const Host *host, const char *option)
+char *host_runtime_dir(const Host *host, const char *option, const char *user)
 {
     const char *xdg = host->assumed ? NULL : g_getenv("XDG_RUNTIME_DIR");
 
@@ -274,6 +275,8 @@ char *host_runtime_dir(const Host *host, const char *option)
         return g_canonicalize_filename(option, NULL);
     if (host->proxmox)
         return g_strdup(HOST_PROXMOX_RUN);
+    if (user)
+        return g_strconcat("/run/microvm-", user, NULL);
     if (xdg && is_own_directory(xdg))
         return g_build_filename(xdg, "microvm", NULL);
     return g_strdup("/run/microvm");
@@ -321,15 +324,21 @@ gboolean host_check_file(const char *what, const char *path, GError **error)
     return S_ISREG(st.st_mode) || missing(error, what, path, "not a regular file");
 }
 
-gboolean host_check_program(const char *path, GError **error)
+gboolean host_check_program(const char *what, const char *path, GError **error)
+{
+    if (!host_check_file(what, path, error))
+        return FALSE;
+    return faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) == 0 ||
+           missing(error, what, path, g_strerror(errno));
+}
+
+gboolean host_check_directory(const char *path, GError **error)
 {
     struct stat st;
 
-    if (!host_check_file("QEMU", path, error))
-        return FALSE;
-    if (access(path, X_OK) < 0 || stat(path, &st) < 0)
-        return missing(error, "QEMU", path, g_strerror(errno));
-    return TRUE;
+    if (stat(path, &st) < 0)
+        return missing(error, "directory", path, g_strerror(errno));
+    return S_ISDIR(st.st_mode) || missing(error, "directory", path, "not a directory");
 }
 
 gboolean host_check_disk(const char *path, gboolean device, gboolean readonly, GError **error)
@@ -348,33 +357,35 @@ gboolean host_check_disk(const char *path, gboolean device, gboolean readonly, G
     return open_and_stat("disk", path, readonly ? O_RDONLY : O_RDWR, &st, error);
 }
 
-/* Whether somebody but us and root could put another directory at @dir, or files into it. */
-static gboolean check_owner(const char *dir, const struct stat *st, GError **error)
+/* Whether somebody but @uid and root could put another directory at @dir, or files into it. */
+static gboolean check_owner(const char *dir, const struct stat *st, guint uid, GError **error)
 {
     struct stat link;
 
     if (lstat(dir, &link) == 0 && S_ISLNK(link.st_mode) && link.st_uid != geteuid() &&
         link.st_uid != 0)
         return missing(error, "run directory", dir, "a symbolic link of another user's");
-    if (st->st_uid != geteuid() && st->st_uid != 0)
+    if (st->st_uid != uid && (st->st_uid != 0 || uid != geteuid()))
         return missing(error, "run directory", dir, "it belongs to another user");
     if (st->st_mode & 022)
         return missing(error, "run directory", dir, "other users can write in it");
     return TRUE;
 }
 
-gboolean host_make_runtime_dir(const char *dir, gboolean *made, GError **error)
+gboolean host_make_runtime_dir(const char *dir, guint uid, gboolean *made, GError **error)
 {
     struct stat st;
 
     *made = mkdir(dir, 0700) == 0;
     if (!*made && errno != EEXIST)
         return missing(error, "run directory", dir, g_strerror(errno));
+    if (*made && uid != geteuid() && lchown(dir, uid, (gid_t)-1) < 0)
+        return missing(error, "run directory", dir, g_strerror(errno));
     if (stat(dir, &st) < 0)
         return missing(error, "run directory", dir, g_strerror(errno));
     if (!S_ISDIR(st.st_mode))
         return missing(error, "run directory", dir, "not a directory");
-    if (!check_owner(dir, &st, error))
+    if (!check_owner(dir, &st, uid, error))
         return FALSE;
     if (access(dir, W_OK | X_OK) < 0)
         return missing(error, "run directory", dir, g_strerror(errno));

@@ -74,6 +74,7 @@ typedef enum {
     HOST_QEMU,
     HOST_KERNEL,
     HOST_INITRD,
+    HOST_VIRTIOFSD,
 } HostFile;
 
 /*
@@ -88,10 +89,11 @@ char *host_find(const Host *host, HostFile file, const char *option, GError **er
 gboolean host_kernel_is_ours(const Host *host, const char *path, const KernelImage *image);
 
 /*
- * @option, else Proxmox's own on its hosts, else $XDG_RUNTIME_DIR/microvm where that variable names
- * a directory of this user's, else /run/microvm; absolute. Free with g_free().
+ * @option, else Proxmox's own on its hosts, else /run/microvm-USER with @user, else
+ * $XDG_RUNTIME_DIR/microvm where that variable names a directory of this user's, else /run/microvm;
+ * absolute. Free with g_free().
  */
-char *host_runtime_dir(const Host *host, const char *option);
+char *host_runtime_dir(const Host *host, const char *option, const char *user);
 
 /* Opens /dev/kvm for a moment. FALSE with @error that says how to do without. */
 gboolean host_check_kvm(GError **error);
@@ -99,8 +101,10 @@ gboolean host_check_kvm(GError **error);
 /* Whether @path can be read; @what ("initrd") is for the message. */
 gboolean host_check_file(const char *what, const char *path, GError **error);
 
-/* Whether @path is a program that can be executed. */
-gboolean host_check_program(const char *path, GError **error);
+/* Whether @path is a program that can be executed; @what ("QEMU") is for the message. */
+gboolean host_check_program(const char *what, const char *path, GError **error);
+
+gboolean host_check_directory(const char *path, GError **error);
 
 /*
  * Whether a disk can be opened: a regular file, or with @device a block device; for writing unless
@@ -109,10 +113,10 @@ gboolean host_check_program(const char *path, GError **error);
 gboolean host_check_disk(const char *path, gboolean device, gboolean readonly, GError **error);
 
 /*
- * Makes @dir (mode 0700) unless it is there, and checks that files can be made in it. @made tells
- * whether it was made.
+ * Makes @dir (mode 0700, belonging to user @uid) unless it is there, and checks that this user can
+ * make files in it. @made tells whether it was made.
  */
-gboolean host_make_runtime_dir(const char *dir, gboolean *made, GError **error);
+gboolean host_make_runtime_dir(const char *dir, guint uid, gboolean *made, GError **error);
 
 /*
  * HOST_ERROR_RUNNING when a QEMU holds the lock on @pidfile. QEMU keeps that lock for as long as it

@@ -28,6 +28,10 @@ enum {
     OPT_FORCE_MACHINE,
     OPT_FORCE_CPU,
     OPT_NETS_HOST_MTU,
+    OPT_DIRECTORY_CFG,
+    OPT_VIRTIOFSD,
+    OPT_USER,
+    OPT_VSOCK,
 };
 
 /* One row an option; ->value is the name of its value in --help, NULL when it takes none. */
@@ -40,13 +44,18 @@ static const struct {
     {OPT_NET, "net", "user[,hostfwd=F]…",
      "QEMU's user network instead of bridges; F forwards a port to net0:\n"
      "tcp:[ADDRESS]:PORT-:PORT (or udp:), on 127.0.0.1 without ADDRESS"},
+    {OPT_DIRECTORY_CFG, "directory-cfg", "FILE",
+     "shared directories, in the syntax of Proxmox's mapping/directory.cfg"},
+    {OPT_VSOCK, "vsock", NULL, "a vsock device; the guest's address is its id plus 1000"},
+    {OPT_USER, "user", "NAME", "run QEMU as this user, once root's part is done"},
     {OPT_RUNTIME_DIR, "runtime-dir", "DIR",
      "where sockets and pidfile go (default $XDG_RUNTIME_DIR/microvm,\n"
-     "or /run/microvm)"},
+     "or /run/microvm; /run/microvm-NAME with --user)"},
     {OPT_DAEMONIZE, "daemonize", NULL, "return as soon as the guest runs"},
     {OPT_QEMU, "qemu", "FILE", "the QEMU to run"},
     {OPT_KERNEL, "kernel", "FILE", "the kernel to boot, unless the config's args name one"},
     {OPT_INITRD, "initrd", "FILE", "the initrd to boot with"},
+    {OPT_VIRTIOFSD, "virtiofsd", "FILE", "the virtiofsd to run for shared directories"},
     {OPT_HOST, "host", "KIND", "proxmox or plain; without it, Proxmox's for configs in /etc/pve"},
     {OPT_FORCE_MACHINE, "force-machine", "TYPE", "this machine instead of the config's"},
     {OPT_FORCE_CPU, "force-cpu", "CPU", "this value of QEMU's -cpu instead of the config's"},
@@ -145,6 +154,18 @@ static void apply(Options *options, int code, const char *value)
         break;
     case OPT_FORCE_CPU:
         options->plan.force_cpu = value;
+        break;
+    case OPT_DIRECTORY_CFG:
+        options->plan.directory_cfg = value;
+        break;
+    case OPT_VIRTIOFSD:
+        options->plan.virtiofsd = value;
+        break;
+    case OPT_USER:
+        options->plan.user = value;
+        break;
+    case OPT_VSOCK:
+        options->plan.vsock = TRUE;
         break;
     case OPT_NETS_HOST_MTU:
         options->plan.nets_host_mtu = value;

@@ -136,11 +136,6 @@ static gboolean set_source(const PlanContext *ctx, const ConfigKey *key, PlanDis
     disk->source = storage_resolve(ctx->storages, id, propstr_get(props, "format"), &cause);
     if (!disk->source)
         return plan_fail_because(ctx, key, error, cause);
-    if (disk->source->kind == DISK_RBD && !disk->source->rbd_conf)
-        return plan_fail(ctx, key, error,
-                         "QEMU finds Ceph's keyring through a ceph.conf only; storage '%s' has "
-                         "monhost, so use 'krbd 1' with it",
-                         id->storage);
     /* QEMU's JSON takes nothing else. */
     if (disk->source->path && !g_utf8_validate(disk->source->path, -1, NULL))
         return plan_fail(ctx, key, error, "the path of this volume is not UTF-8");

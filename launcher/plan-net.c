@@ -6,9 +6,6 @@
 
 #include "schema.h"
 
-/* The first descriptor that is ours to hand to QEMU: behind stdin, stdout, stderr. */
-#define FIRST_FD 3
-
 void plan_nic_free(PlanNic *nic)
 {
     g_free(nic->key);
@@ -235,8 +232,6 @@ static int by_index(gconstpointer a, gconstpointer b)
 
 gboolean plan_net_finish(const PlanContext *ctx, GError **error)
 {
-    int fd = FIRST_FD;
-
     g_ptr_array_sort(ctx->plan->nics, by_index);
     if (ctx->options->net && !apply_net_option(ctx, error))
         return FALSE;
@@ -245,8 +240,8 @@ gboolean plan_net_finish(const PlanContext *ctx, GError **error)
 
         if (!nic->bridge || ctx->plan->proxmox)
             continue;
-        nic->first_fd = fd;
-        fd += (int)nic->queues * (nic->vhost ? 2 : 1);
+        nic->first_fd = ctx->plan->next_fd;
+        ctx->plan->next_fd += (int)nic->queues * (nic->vhost ? 2 : 1);
     }
     return TRUE;
 }

@@ -59,7 +59,18 @@ gboolean plan_net_finish(const PlanContext *ctx, GError **error);
 
 void plan_nic_free(PlanNic *nic);
 
+/* plan-share.c: one virtiofs key. */
+gboolean plan_share(const PlanContext *ctx, const ConfigKey *key, int index, GError **error);
+
+void plan_share_free(PlanShare *share);
+
+/* Sorts the shares and gives them, and the vsock device if there is to be one, descriptors. */
+void plan_share_finish(const PlanContext *ctx);
+
 /* plan-kernel.c: kernel, initrd, command line, and what args say of them. Needs disks, serials. */
 gboolean plan_kernel(const PlanContext *ctx, gboolean has_boot_disk, GError **error);
+
+/* Whether the words of args or of the command line have QEMU's option @name. */
+gboolean plan_has_option(const PlanContext *ctx, const char *name);
 
 #endif

@@ -10,6 +10,12 @@
 /* Proxmox's. */
 #define DEFAULT_MEMORY_MIB 512
 
+/* What QEMU may have beside the guest's memory; TCG alone keeps up to 1 GiB of translated code. */
+#define MEMORY_OVERHEAD_MIB 2048
+
+/* The first descriptor that is ours to hand to QEMU: behind stdin, stdout, stderr. */
+#define FIRST_FD 3
+
 /* Proxmox's; a tap's name must fit into 15 characters: "tap" 9 digits "i31". */
 #define MAX_ID 999999999
 
@@ -120,7 +126,7 @@ static gboolean plan_paths(const PlanContext *ctx, GError **error)
     /* The longest name in it: "999999999.serial0". */
     gsize longest = strlen(plan->id) + strlen("/.serial0");
 
-    plan->runtime_dir = host_runtime_dir(ctx->host, ctx->options->runtime_dir);
+    plan->runtime_dir = host_runtime_dir(ctx->host, ctx->options->runtime_dir, ctx->options->user);
     if (strlen(plan->runtime_dir) + longest >= sizeof(((struct sockaddr_un *)0)->sun_path))
         return plan_fail(ctx, NULL, error,
                          "the run directory's name is too long for a socket (%s); choose another "
@@ -268,6 +274,31 @@ static gboolean plan_numa(const PlanContext *ctx, const ConfigKey *key, int inde
     return TRUE;
 }
 
+/* What Proxmox's own side would give the guest's cgroup. */
+static void plan_limits(const PlanContext *ctx)
+{
+    const char *limit = config_get(ctx->config, "cpulimit");
+    const char *units = config_get(ctx->config, "cpuunits");
+
+    if (ctx->plan->proxmox)
+        return;
+    if (limit)
+        ctx->plan->cpu_max = (guint64)(MIN(g_ascii_strtod(limit, NULL), 10000) * 100000);
+    if (units)
+        ctx->plan->cpu_weight = MIN(g_ascii_strtoull(units, NULL, 10), 10000);
+    ctx->plan->memory_max = (ctx->plan->memory_mib + MEMORY_OVERHEAD_MIB) << 20;
+}
+
+static gboolean plan_user(const PlanContext *ctx, GError **error)
+{
+    ctx->plan->user = g_strdup(ctx->options->user);
+    if (!ctx->plan->user || !ctx->plan->proxmox)
+        return TRUE;
+    g_set_error(error, PLAN_ERROR, PLAN_ERROR_OPTION,
+                "--user: on Proxmox hosts QEMU runs as root, which its network scripts need");
+    return FALSE;
+}
+
 static gboolean plan_basics(const PlanContext *ctx, GError **error)
 {
     const char *name = config_get(ctx->config, "name");
@@ -284,7 +315,10 @@ static gboolean plan_basics(const PlanContext *ctx, GError **error)
         plan->affinity_line = affinity->line;
     }
     plan_rtc(ctx);
-    return plan_memory(ctx, error) && plan_machine(ctx, error) && plan_cpu(ctx, error);
+    if (!plan_memory(ctx, error))
+        return FALSE;
+    plan_limits(ctx);
+    return plan_user(ctx, error) && plan_machine(ctx, error) && plan_cpu(ctx, error);
 }
 
 static gboolean plan_serial(const PlanContext *ctx, const ConfigKey *key, int index, GError **error)
@@ -351,43 +385,26 @@ static const struct {
     const char *key;
     PlanKeyFunc plan;
 } used_keys[] = {
-    {"acpi", NULL},
-    {"affinity", NULL},
-    {"agent", plan_agent},
-    {"allow-ksm", NULL},
-    {"arch", NULL},
-    {"args", NULL},
-    {"balloon", NULL},
-    {"bios", NULL},
-    {"boot", NULL},
-    {"bootdisk", NULL},
-    {"cores", NULL},
-    {"cpu", NULL},
-    {"freeze", NULL},
-    {"hugepages", NULL},
-    {"ide", plan_disk},
-    {"kvm", NULL},
-    {"localtime", NULL},
-    {"machine", NULL},
-    {"memory", NULL},
-    {"name", NULL},
-    {"net", plan_nic},
-    {"numa", plan_numa},
-    {"reboot", NULL},
-    {"rng", plan_rng},
-    {"scsi", plan_disk},
-    {"serial", plan_serial},
-    {"smbios", plan_smbios},
-    {"smp", NULL},
-    {"sockets", NULL},
-    {"startdate", NULL},
-    {"tablet", NULL},
-    {"tdf", NULL},
-    {"vcpus", NULL},
-    {"vga", plan_vga},
-    {"virtio", plan_disk},
-    {"vmgenid", NULL},
-    {"vmstate", plan_vmstate},
+    {"acpi", NULL},           {"affinity", NULL},
+    {"agent", plan_agent},    {"allow-ksm", NULL},
+    {"arch", NULL},           {"args", NULL},
+    {"balloon", NULL},        {"bios", NULL},
+    {"boot", NULL},           {"bootdisk", NULL},
+    {"cores", NULL},          {"cpu", NULL},
+    {"freeze", NULL},         {"hugepages", NULL},
+    {"ide", plan_disk},       {"kvm", NULL},
+    {"localtime", NULL},      {"machine", NULL},
+    {"memory", NULL},         {"name", NULL},
+    {"net", plan_nic},        {"numa", plan_numa},
+    {"reboot", NULL},         {"rng", plan_rng},
+    {"scsi", plan_disk},      {"serial", plan_serial},
+    {"smbios", plan_smbios},  {"smp", NULL},
+    {"sockets", NULL},        {"startdate", NULL},
+    {"tablet", NULL},         {"tdf", NULL},
+    {"vcpus", NULL},          {"vga", plan_vga},
+    {"virtio", plan_disk},    {"vmgenid", NULL},
+    {"virtiofs", plan_share}, {"cpulimit", NULL},
+    {"cpuunits", NULL},       {"vmstate", plan_vmstate},
 };
 
 /* "scsi" of "scsi12", with 12 in @index; -1 for a key without a number. */
@@ -409,16 +426,22 @@ static gboolean plan_key(const PlanContext *ctx, const ConfigKey *key, GError **
         if (strcmp(family, used_keys[i].key) == 0)
             return !used_keys[i].plan || used_keys[i].plan(ctx, key, index, error);
     }
-    if (row && row->fate == SCHEMA_USED)
-        return plan_fail(
-            ctx, key, error,
-            "this version cannot give a guest this; remove the line, or do it in args");
+    g_assert(row && row->fate != SCHEMA_USED);
     return TRUE;
 }
 
 static int by_serial(gconstpointer a, gconstpointer b)
 {
     return (*(PlanSerial *const *)a)->index - (*(PlanSerial *const *)b)->index;
+}
+
+/*
+ * Proxmox's QEMU must run as root and start network scripts. Elsewhere whoever names a -sandbox
+ * has the last word.
+ */
+static void plan_sandbox(const PlanContext *ctx)
+{
+    ctx->plan->sandbox = !ctx->plan->proxmox && !plan_has_option(ctx, "sandbox");
 }
 
 static gboolean plan_keys(const PlanContext *ctx, GError **error)
@@ -433,7 +456,11 @@ static gboolean plan_keys(const PlanContext *ctx, GError **error)
         plan->virtio_serial |= ((PlanSerial *)plan->serials->pdata[i])->index > 0;
     plan->virtio_serial |= plan->agent != NULL;
     plan->balloon = g_strcmp0(config_get(ctx->config, "balloon"), "0") != 0;
-    return plan_net_finish(ctx, error);
+    plan_sandbox(ctx);
+    if (!plan_net_finish(ctx, error))
+        return FALSE;
+    plan_share_finish(ctx);
+    return TRUE;
 }
 
 /* The words of args, then those after "--". They are appended and nothing else. */
@@ -493,6 +520,10 @@ static gboolean plan_slots(const PlanContext *ctx, gboolean has_boot_disk, GErro
         request_slot(requests, SLOT_BALLOON, 0, &plan->balloon_slot);
     if (plan->rng_source)
         request_slot(requests, SLOT_RNG, 0, &plan->rng_slot);
+    for (guint i = 0; i < plan->shares->len; i++)
+        request_slot(requests, SLOT_SHARE, 0, &((PlanShare *)plan->shares->pdata[i])->slot);
+    if (plan->cid)
+        request_slot(requests, SLOT_VSOCK, 0, &plan->vsock_slot);
     if (slots_assign(requests, board)) {
         if (plan->kvm && requests->len > slots_good(board))
             plan_warn(ctx, NULL,
@@ -530,6 +561,8 @@ Plan *plan_new(const Config *config, const Storages *storages, const Host *host,
     plan->disks = g_ptr_array_new_with_free_func((GDestroyNotify)plan_disk_free);
     plan->nics = g_ptr_array_new_with_free_func((GDestroyNotify)plan_nic_free);
     plan->serials = g_ptr_array_new();
+    plan->shares = g_ptr_array_new_with_free_func((GDestroyNotify)plan_share_free);
+    plan->next_fd = FIRST_FD;
     plan->check_files = g_ptr_array_new_with_free_func(g_free);
     plan->warnings = g_ptr_array_new_with_free_func(g_free);
     return plan_all(&ctx, error) ? g_steal_pointer(&plan) : NULL;
@@ -551,6 +584,7 @@ void plan_free(Plan *plan)
         return;
     g_ptr_array_foreach(plan->serials, plan_serial_free, NULL);
     g_ptr_array_unref(plan->serials);
+    g_ptr_array_unref(plan->shares);
     g_ptr_array_unref(plan->disks);
     g_ptr_array_unref(plan->nics);
     g_ptr_array_unref(plan->check_files);
@@ -564,6 +598,7 @@ void plan_free(Plan *plan)
     g_free(plan->pidfile);
     g_free(plan->qmp);
     g_free(plan->loadstate);
+    g_free(plan->user);
     g_free(plan->machine);
     g_free(plan->cpu);
     g_free(plan->uuid);

@@ -33,7 +33,11 @@ typedef struct {
     const char *force_cpu;       /* the value of -cpu; or NULL */
     const char *nets_host_mtu;   /* "net0=1500,net1=9000": instead of the config's; or NULL */
     const char *const *trailing; /* words for QEMU after "--", NULL-terminated; or NULL */
+    const char *directory_cfg;   /* where shared directories are; or NULL */
+    const char *virtiofsd;       /* NULL: looked up */
+    const char *user;            /* whom QEMU runs as; NULL: whoever started us */
     gboolean daemonize;
+    gboolean vsock;
 } PlanOptions;
 
 /* A disk: throttle node over format node over the node of the file, device or network volume. */
@@ -79,6 +83,19 @@ typedef struct {
     int slot;
 } PlanNic;
 
+/* A directory of the host's, by virtiofs. */
+typedef struct {
+    char *key; /* "virtiofs0": the chardev's id and the device's */
+    int index;
+    unsigned line;
+    char *tag;            /* what the guest mounts */
+    char *path;           /* of the socket that virtiofsd listens on; NULL: we start it */
+    char *directory;      /* NULL: virtiofsd runs already */
+    GPtrArray *virtiofsd; /* its words, but for the socket; NULL likewise */
+    int fd;               /* our end of the connection to it; -1 likewise */
+    int slot;
+} PlanShare;
+
 typedef struct {
     int index;    /* 0: the ISA port ttyS0; 1 to 3: virtio consoles */
     char *device; /* a host device; NULL: a socket at ->path */
@@ -94,6 +111,11 @@ typedef struct {
     gboolean proxmox;    /* Proxmox's tools run the guest, and its scripts make the taps */
     gboolean pve_qemu;   /* QEMU is Proxmox's */
     const char *scripts; /* the directory of Proxmox's network scripts */
+    gboolean sandbox;    /* QEMU may not start programs or change users */
+    char *user;          /* whom QEMU runs as; NULL: whoever started us */
+    guint64 cpu_max;     /* µs of CPU time in each 100 ms; 0: no limit */
+    guint64 cpu_weight;  /* of cgroup v2; 0: none given */
+    guint64 memory_max;  /* bytes of the guest with all that serves it; 0: no limit */
     char *loadstate;     /* saved state to go on from; NULL: none */
 
     char *machine; /* "microvm", or a versioned name of it */
@@ -114,10 +136,14 @@ typedef struct {
     gboolean no_reboot, frozen;
 
     GPtrArray *disks, *nics, *serials; /* of PlanDisk, PlanNic, PlanSerial *, by their slots */
+    GPtrArray *shares;                 /* of PlanShare * */
+    int next_fd;                       /* descriptors below it are spoken for */
 
     char *agent; /* socket path; NULL: no agent */
     gboolean balloon;
-    int balloon_slot, serial_slot, rng_slot;
+    int balloon_slot, serial_slot, rng_slot, vsock_slot;
+    guint cid;              /* the guest's vsock address; 0: no vsock */
+    int vsock_fd;           /* -1: QEMU opens the device */
     gboolean virtio_serial; /* agent or serial1 to serial3 */
     char *rng_source;       /* NULL: no rng */
     guint64 rng_max_bytes;  /* in every ->rng_period; 0: no limit */

@@ -504,6 +504,18 @@ gboolean rule_format_virtiofs(const char *value, const PropStr *props, GError **
     return TRUE;
 }
 
+/* The size of the tag in virtio-fs' config space. */
+#define FS_TAG_MAX 36
+
+gboolean rule_check_virtiofs(const char *value, const PropStr *props, GError **error)
+{
+    (void)value;
+    if (strlen(propstr_get(props, "dirid")) > FS_TAG_MAX)
+        return rule_fail(error, "dirid is also the tag that the guest mounts, at most %d bytes",
+                         FS_TAG_MAX);
+    return TRUE;
+}
+
 gboolean rule_check_memory(const char *value, const PropStr *props, GError **error)
 {
     (void)value;

@@ -44,6 +44,7 @@ gboolean rule_format_bootdisk(const char *value, const PropStr *props, GError **
 gboolean rule_format_smbios1(const char *value, const PropStr *props, GError **error);
 gboolean rule_check_smbios1(const char *value, const PropStr *props, GError **error);
 gboolean rule_format_virtiofs(const char *value, const PropStr *props, GError **error);
+gboolean rule_check_virtiofs(const char *value, const PropStr *props, GError **error);
 gboolean rule_check_memory(const char *value, const PropStr *props, GError **error);
 gboolean rule_check_hugepages(const char *value, const PropStr *props, GError **error);
 gboolean rule_check_serial(const char *value, const PropStr *props, GError **error);

@@ -3,6 +3,7 @@
 
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "config.h"
 
@@ -496,6 +497,29 @@ static gboolean resolve_krbd(const Storage *storage, DiskSource *source, GError 
     return TRUE;
 }
 
+static char *proxmox_ceph_file(const Storage *storage, const char *suffix)
+{
+    g_autofree char *path = g_strdup_printf("/etc/pve/priv/ceph/%s.%s", storage->id, suffix);
+
+    return access(path, F_OK) == 0 ? g_steal_pointer(&path) : NULL;
+}
+
+/*
+ * A cluster that is not the node's own. Proxmox keeps its keyring, and a ceph.conf that names it,
+ * under the storage's name; elsewhere Ceph's own places are searched, as for any of its clients.
+ */
+static void set_foreign_cluster(const Storage *storage, const char *monhost, DiskSource *source)
+{
+    g_autofree char *keyring = proxmox_ceph_file(storage, "keyring");
+
+    source->rbd_monhost = g_strdup(monhost);
+    source->rbd_conf = proxmox_ceph_file(storage, "conf");
+    if (keyring)
+        source->rbd_auth = "cephx";
+    else if (access("/etc/pve/priv", F_OK) == 0)
+        source->rbd_auth = "none";
+}
+
 static gboolean resolve_rbd(const Storage *storage, const char *volume, DiskSource *source,
                             GError **error)
 {
@@ -518,9 +542,8 @@ static gboolean resolve_rbd(const Storage *storage, const char *volume, DiskSour
     source->rbd_namespace = g_strdup(namespace);
     source->rbd_image = g_strdup(name);
     source->rbd_user = g_strdup(user ? user : "admin");
-    source->rbd_keyring = g_strdup_printf("/etc/pve/priv/ceph/%s.keyring", storage->id);
     if (monhost && *monhost)
-        source->rbd_monhost = g_strdup(monhost);
+        set_foreign_cluster(storage, monhost, source);
     else
         source->rbd_conf = g_strdup(CEPH_CONF);
     return !prop_is_set(storage, "krbd") || resolve_krbd(storage, source, error);
@@ -634,7 +657,6 @@ void disk_source_free(DiskSource *source)
     g_free(source->rbd_image);
     g_free(source->rbd_conf);
     g_free(source->rbd_user);
-    g_free(source->rbd_keyring);
     g_free(source->rbd_monhost);
     g_free(source);
 }

@@ -64,7 +64,7 @@ static void test_assume_proxmox(void)
     g_assert_true(host->pages_1g);
     g_assert_true(host_bridge(host, "b").vlans);
     host->proxmox = TRUE;
-    dir = host_runtime_dir(host, NULL);
+    dir = host_runtime_dir(host, NULL, NULL);
     g_assert_cmpstr(dir, ==, "/var/run/qemu-server");
 }
 
@@ -73,26 +73,26 @@ static void test_runtime_dir(void)
     g_autoptr(Host) host = host_probe();
     g_autofree char *top = g_dir_make_tmp("host-XXXXXX", NULL);
     g_autofree char *own = g_build_filename(top, "microvm", NULL);
-    g_autofree char *option = host_runtime_dir(host, "/a/../b"), *xdg = NULL, *relative = NULL,
-                    *none = NULL;
+    g_autofree char *option = host_runtime_dir(host, "/a/../b", NULL), *xdg = NULL,
+                    *relative = NULL, *none = NULL;
 
     g_assert_cmpstr(option, ==, "/b");
     g_setenv("XDG_RUNTIME_DIR", top, TRUE);
-    xdg = host_runtime_dir(host, NULL);
+    xdg = host_runtime_dir(host, NULL, NULL);
     g_assert_cmpstr(xdg, ==, own);
     if (geteuid() == 0) {
         g_autofree char *others = NULL;
 
         g_assert_cmpint(chown(top, 65534, 65534), ==, 0);
-        others = host_runtime_dir(host, NULL);
+        others = host_runtime_dir(host, NULL, NULL);
         g_assert_cmpstr(others, ==, "/run/microvm");
     }
     g_rmdir(top);
     g_setenv("XDG_RUNTIME_DIR", "relative", TRUE);
-    relative = host_runtime_dir(host, NULL);
+    relative = host_runtime_dir(host, NULL, NULL);
     g_assert_cmpstr(relative, ==, "/run/microvm");
     g_unsetenv("XDG_RUNTIME_DIR");
-    none = host_runtime_dir(host, NULL);
+    none = host_runtime_dir(host, NULL, NULL);
     g_assert_cmpstr(none, ==, "/run/microvm");
 }
 
@@ -104,14 +104,14 @@ static void test_make_runtime_dir(void)
     gboolean made;
     struct stat st;
 
-    g_assert_true(host_make_runtime_dir(dir, &made, NULL));
+    g_assert_true(host_make_runtime_dir(dir, geteuid(), &made, NULL));
     g_assert_true(made);
     g_assert_cmpint(stat(dir, &st), ==, 0);
     g_assert_cmpint(st.st_mode & 0777, ==, 0700);
-    g_assert_true(host_make_runtime_dir(dir, &made, NULL));
+    g_assert_true(host_make_runtime_dir(dir, geteuid(), &made, NULL));
     g_assert_false(made);
     g_chmod(dir, 0770);
-    g_assert_false(host_make_runtime_dir(dir, &made, &error));
+    g_assert_false(host_make_runtime_dir(dir, geteuid(), &made, &error));
     g_assert_error(error, HOST_ERROR, HOST_ERROR_MISSING);
     g_clear_error(&error);
     g_rmdir(dir);
@@ -132,15 +132,15 @@ static void test_foreign_runtime_dir(void)
         g_rmdir(top);
         return;
     }
-    g_assert_true(host_make_runtime_dir(dir, &made, NULL));
+    g_assert_true(host_make_runtime_dir(dir, geteuid(), &made, NULL));
     g_assert_cmpint(symlink(dir, link), ==, 0);
-    g_assert_true(host_make_runtime_dir(link, &made, NULL));
+    g_assert_true(host_make_runtime_dir(link, geteuid(), &made, NULL));
     g_assert_cmpint(lchown(link, 65534, 65534), ==, 0);
-    g_assert_false(host_make_runtime_dir(link, &made, &error));
+    g_assert_false(host_make_runtime_dir(link, geteuid(), &made, &error));
     g_assert_nonnull(strstr(error->message, "a symbolic link of another user's"));
     g_clear_error(&error);
     g_assert_cmpint(chown(dir, 65534, 65534), ==, 0);
-    g_assert_false(host_make_runtime_dir(dir, &made, &error));
+    g_assert_false(host_make_runtime_dir(dir, geteuid(), &made, &error));
     g_assert_nonnull(strstr(error->message, "belongs to another user"));
     g_clear_error(&error);
     g_unlink(link);
