@@ -294,9 +294,9 @@ static void add_events(GPtrArray *argv)
     argv_add(argv, "-no-shutdown");
 }
 
-/* What no guest needs QEMU to do; going into the background takes a new process and session. */
+/* What no guest needs QEMU to do; going into the background takes a new process and its session. */
 #define SANDBOX "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
-#define SANDBOX_DAEMON "on,obsolete=deny,elevateprivileges=children,resourcecontrol=deny"
+#define SANDBOX_DAEMON "on,obsolete=deny,resourcecontrol=deny"
 
 static void add_process(GPtrArray *argv, const Plan *plan)
 {

@@ -149,36 +149,57 @@ static void parse_text(Reader *reader, Storages *storages, const char *text)
     }
 }
 
-Storages *storage_load(const char *file, GPtrArray *warnings, GError **error)
+static Storages *storages_new(void)
 {
-    g_autoptr(Storages) storages = g_new0(Storages, 1);
-    Storage *local;
+    Storages *storages = g_new0(Storages, 1);
 
     storages->by_id = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, storage_entry_free);
-    if (file) {
-        Reader reader = {.file = file, .warnings = warnings};
-        g_autoptr(GError) cause = NULL;
-        gsize len;
-        g_autofree char *text = config_read_text(file, &len, &cause);
+    return storages;
+}
 
-        if (!text) {
-            fail(error, STORAGE_ERROR_READ, "%s", cause->message);
-            return NULL;
-        }
-        if (strlen(text) != len) {
-            fail(error, STORAGE_ERROR_SYNTAX, "%s: holds a NUL byte; it must be text", file);
-            return NULL;
-        }
-        parse_text(&reader, storages, text);
-    }
-    local = g_hash_table_lookup(storages->by_id, "local");
+/* What Proxmox has without being told. */
+static void add_local(Storages *storages)
+{
+    Storage *local = g_hash_table_lookup(storages->by_id, "local");
+
     if (!local) {
         local = storage_entry_new("local", "dir");
         g_hash_table_insert(storages->by_id, local->id, local);
     }
     if (g_str_equal(local->type, "dir") && !g_hash_table_contains(local->props, "path"))
         g_hash_table_insert(local->props, g_strdup("path"), g_strdup("/var/lib/vz"));
-    return g_steal_pointer(&storages);
+}
+
+Storages *storage_parse(const char *file, const char *text, gsize len, GPtrArray *warnings,
+                        GError **error)
+{
+    Reader reader = {.file = file, .warnings = warnings};
+    g_autofree char *copy = g_strndup(text, len);
+    Storages *storages;
+
+    if (strlen(copy) != len) {
+        fail(error, STORAGE_ERROR_SYNTAX, "%s: holds a NUL byte; it must be text", file);
+        return NULL;
+    }
+    storages = storages_new();
+    parse_text(&reader, storages, copy);
+    add_local(storages);
+    return storages;
+}
+
+Storages *storage_load(const char *file, GPtrArray *warnings, GError **error)
+{
+    g_autoptr(GError) cause = NULL;
+    g_autofree char *text = NULL;
+    gsize len;
+
+    if (!file)
+        return storage_parse("", "", 0, warnings, error);
+    text = config_read_text(file, &len, &cause);
+    if (text)
+        return storage_parse(file, text, len, warnings, error);
+    fail(error, STORAGE_ERROR_READ, "%s", cause->message);
+    return NULL;
 }
 
 void storage_free(Storages *storages)

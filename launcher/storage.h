@@ -29,6 +29,10 @@ typedef struct Storages Storages;
  * of the form "FILE:LINE: text" are added to @warnings (of char *), which may be NULL.
  */
 Storages *storage_load(const char *file, GPtrArray *warnings, GError **error);
+
+/* The same on @len bytes at @text; @file is only named in messages. */
+Storages *storage_parse(const char *file, const char *text, gsize len, GPtrArray *warnings,
+                        GError **error);
 void storage_free(Storages *storages);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Storages, storage_free)
 
