@@ -5,7 +5,8 @@
  *
  *   test-net LAUNCHER INITRD
  *
- * The environment names what is used: MICROVM_QEMU, MICROVM_VMLINUX. Must be run as root.
+ * The environment names what is used: MICROVM_QEMU, MICROVM_VMLINUX. Must be run as root. Needs a
+ * kernel with CONFIG_BRIDGE_VLAN_FILTERING for all of it.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -17,6 +18,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -28,7 +30,7 @@
 #include "console.h"
 #include "qmp.h"
 
-#define LIMIT 120 /* seconds for a test, on a slow, busy host */
+#define LIMIT 120 /* seconds for a test, on a slow, busy host, unless MICROVM_LIMIT says more */
 #define ENOUGH 3  /* frames that make sure */
 #define NOT_POSSIBLE 77
 
@@ -64,7 +66,8 @@ static void set_up(Fixture *f, gconstpointer data)
 {
     (void)data;
     f->dir = g_dir_make_tmp("net-XXXXXX", NULL);
-    f->deadline = channel_deadline(LIMIT);
+    f->deadline =
+        channel_deadline(g_getenv("MICROVM_LIMIT") ? atoi(g_getenv("MICROVM_LIMIT")) : LIMIT);
 }
 
 static void tear_down(Fixture *f, gconstpointer data)
