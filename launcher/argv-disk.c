@@ -12,13 +12,16 @@
 static void json_string(GString *json, const char *text)
 {
     g_string_append_c(json, '"');
-    for (const char *p = text; *p; p++) {
-        if (*p == '"' || *p == '\\')
-            g_string_append_printf(json, "\\%c", *p);
-        else if ((guchar)*p < 0x20 || *p == 0x7f)
-            g_string_append_printf(json, "\\u%04x", (guchar)*p);
-        else
-            g_string_append_c(json, *p);
+    while (*text) {
+        const char *plain = text;
+
+        while ((guchar)*text >= 0x20 && *text != '"' && *text != '\\' && *text != 0x7f)
+            text++;
+        g_string_append_len(json, plain, text - plain);
+        if (*text == '"' || *text == '\\')
+            g_string_append_printf(json, "\\%c", *text++);
+        else if (*text)
+            g_string_append_printf(json, "\\u%04x", (guchar)*text++);
     }
     g_string_append_c(json, '"');
 }
@@ -54,13 +57,20 @@ static void json_close(GString *json)
     g_string_append_c(json, '}');
 }
 
-/* "fDIGEST" or "eDIGEST": the names of the format and file nodes that Proxmox looks for. */
-static char *inner_node(const PlanDisk *disk, char layer)
-{
-    g_autofree char *id = g_strdup_printf("drive=%s,volid=%s", disk->key, disk->volid);
-    g_autofree char *sum = g_compute_checksum_for_string(G_CHECKSUM_SHA256, id, -1);
+/* The names of the format and file nodes that Proxmox looks for: "fDIGEST" and "eDIGEST". */
+typedef struct {
+    char format[NODE_DIGITS + 2], file[NODE_DIGITS + 2];
+} NodeNames;
 
-    return g_strdup_printf("%c%.*s", layer, NODE_DIGITS, sum);
+static NodeNames node_names(const PlanDisk *disk)
+{
+    g_autofree char *id = g_strconcat("drive=", disk->key, ",volid=", disk->volid, NULL);
+    g_autofree char *sum = g_compute_checksum_for_string(G_CHECKSUM_SHA256, id, -1);
+    NodeNames names = {"f", "e"};
+
+    g_strlcpy(names.format + 1, sum, NODE_DIGITS + 1);
+    g_strlcpy(names.file + 1, sum, NODE_DIGITS + 1);
+    return names;
 }
 
 /* The keys that come first, by the alphabet, in every node; @conf is Ceph's, or NULL. */
@@ -120,10 +130,9 @@ static void json_rbd(GString *json, const DiskSource *source)
 }
 
 /* The node next to the data. */
-static void json_file_node(GString *json, const PlanDisk *disk)
+static void json_file_node(GString *json, const PlanDisk *disk, const char *name)
 {
     const DiskSource *source = disk->source;
-    g_autofree char *name = inner_node(disk, 'e');
 
     json_open(json, "file");
     if (source->kind != DISK_RBD)
@@ -153,7 +162,7 @@ static void json_file_node(GString *json, const PlanDisk *disk)
 static char *blockdev(const PlanDisk *disk)
 {
     GString *json = g_string_new("{");
-    g_autofree char *format = inner_node(disk, 'f');
+    NodeNames names = node_names(disk);
     g_autofree char *node = g_strconcat("drive-", disk->key, NULL);
     g_autofree char *group = g_strconcat("throttle-drive-", disk->key, NULL);
 
@@ -161,8 +170,8 @@ static char *blockdev(const PlanDisk *disk)
     json_open(json, "file");
     json_node_head(json, disk, NULL);
     json_add(json, "driver", disk->source->format);
-    json_file_node(json, disk);
-    json_add(json, "node-name", format);
+    json_file_node(json, disk, names.file);
+    json_add(json, "node-name", names.format);
     json_add_bool(json, "read-only", disk->readonly);
     json_close(json);
     json_add(json, "node-name", node);

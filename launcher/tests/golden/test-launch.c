@@ -3,7 +3,7 @@
  * The launcher as a user meets it: each bad input is one line on stderr and leaves nothing behind,
  * and what is executed in the end inherits what it should and no more.
  *
- *   test-launch LAUNCHER QEMU-FAKE VIRTIOFSD-FAKE
+ *   test-launch LAUNCHER QEMU-FAKE VIRTIOFSD-FAKE MAN-PAGE CONFIG-MD
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static const char *launcher, *qemu_fake, *virtiofsd_fake;
+static const char *launcher, *qemu_fake, *virtiofsd_fake, *manual, *document;
 
 typedef struct {
     char *dir; /* everything lies in here: config, disk, kernel, initrd; "run" is to be made */
@@ -156,6 +156,40 @@ static void test_usage(Fixture *f, gconstpointer data)
     assert_refused(f, 2, "--assume goes with --print");
     RUN(f, "--frobnicate", "114.conf");
     assert_refused(f, 2, "frobnicate");
+}
+
+/* @text without what roff needs a backslash for. */
+static char *plain(const char *text)
+{
+    g_auto(GStrv) parts = g_strsplit(text, "\\", -1);
+
+    return g_strjoinv("", parts);
+}
+
+/* Each option of --help is in the manual and in the document on configs. */
+static void test_options_documented(Fixture *f, gconstpointer data)
+{
+    const char *const files[] = {manual, document};
+    guint n = 0;
+
+    (void)data;
+    RUN(f, "--help");
+    for (gsize i = 0; i < G_N_ELEMENTS(files); i++) {
+        g_autofree char *text = NULL, *words = NULL;
+        const char *at = f->out;
+
+        g_assert_true(g_file_get_contents(files[i], &text, NULL, NULL));
+        words = plain(text);
+        for (; (at = strstr(at, "\n  --")); n++) {
+            g_autofree char *option = NULL;
+
+            at += strlen("\n  ");
+            option = g_strndup(at, strcspn(at, " \n"));
+            if (!strstr(words, option))
+                g_error("%s does not mention %s", files[i], option);
+        }
+    }
+    g_assert_cmpuint(n, >, 30);
 }
 
 /* A command line that nobody gets is no success. */
@@ -504,12 +538,15 @@ static void test_nothing_left(Fixture *f, gconstpointer data)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    g_assert_cmpint(argc, ==, 4);
+    g_assert_cmpint(argc, ==, 6);
     launcher = g_canonicalize_filename(argv[1], NULL);
     qemu_fake = g_canonicalize_filename(argv[2], NULL);
     virtiofsd_fake = g_canonicalize_filename(argv[3], NULL);
+    manual = argv[4];
+    document = argv[5];
     ADD("config-files", test_config_files);
     ADD("usage", test_usage);
+    ADD("options-documented", test_options_documented);
     ADD("standard-output", test_standard_output);
     ADD("affinity", test_affinity);
     ADD("missing-disk", test_missing_disk);

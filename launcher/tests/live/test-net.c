@@ -285,7 +285,8 @@ static void test_vlans(Fixture *f, gconstpointer data)
 
 static void assert_vlans(const char *tap, const char *pattern)
 {
-    g_autofree char *line = g_strdup_printf("bridge -c vlan show dev %s", tap), *out = NULL;
+    g_autofree char *line = g_strdup_printf("bridge -compressvlans vlan show dev %s", tap),
+                    *out = NULL;
 
     g_assert_true(g_spawn_command_line_sync(line, &out, NULL, NULL, NULL));
     if (!g_regex_match_simple(pattern, out, G_REGEX_DOTALL, 0))
