@@ -350,6 +350,17 @@ static void test_privileges(Fixture *f, gconstpointer data)
     g_assert_nonnull(strstr(f->out, "\nNoNewPrivs:\t0\n"));
 }
 
+/* A copy of the program that stands for QEMU, where anybody can get at it. */
+static void copy_qemu(const Fixture *f)
+{
+    g_autofree char *program = NULL, *path = in_dir(f, "qemu");
+    gsize len;
+
+    g_assert_true(g_file_get_contents(qemu_fake, &program, &len, NULL));
+    write_file(f, "qemu", program, (gssize)len);
+    g_assert_cmpint(g_chmod(path, 0755), ==, 0);
+}
+
 static void test_user(Fixture *f, gconstpointer data)
 {
     g_autofree char *run_dir = in_dir(f, "run"), *disk = in_dir(f, "disk.raw");
@@ -364,15 +375,16 @@ static void test_user(Fixture *f, gconstpointer data)
         assert_refused(f, 1, "only root can run QEMU as another user");
         return;
     }
+    copy_qemu(f);
     /* What that user may not open is known before anything is done. */
-    RUN(f, "--user", "nobody", "114.conf");
+    RUN(f, "--qemu", "qemu", "--user", "nobody", "114.conf");
     assert_refused(f, 1, "as user nobody: ");
     g_assert_cmpint(g_chmod(f->dir, 0755), ==, 0);
     g_assert_cmpint(g_chmod(disk, 0600), ==, 0);
-    RUN(f, "--user", "nobody", "114.conf");
+    RUN(f, "--qemu", "qemu", "--user", "nobody", "114.conf");
     assert_refused(f, 1, "disk.raw: Permission denied");
     g_assert_cmpint(chown(disk, nobody->pw_uid, (gid_t)-1), ==, 0);
-    RUN(f, "--user", "nobody", "114.conf");
+    RUN(f, "--qemu", "qemu", "--user", "nobody", "114.conf");
     g_assert_cmpstr(f->err, ==, "");
     g_assert_nonnull(strstr(f->out, "\nuid=65534 gid=65534 groups="));
     g_assert_null(strstr(f->out, "\nfd="));
