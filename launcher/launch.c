@@ -184,11 +184,12 @@ static void go(const Plan *plan, char **argv, const ConfineUser *user, GArray *f
 
     if (!host_make_runtime_dir(plan->runtime_dir, user ? user->uid : geteuid(), &made, error))
         return;
-    enter_cgroup(plan);
-    if (host_check_not_running(plan->id, plan->pidfile, error) && open_nics(plan, fds, error) &&
-        start_shares(plan, fds, error) && open_vsock(plan, fds, error) &&
-        confine(plan, user, fds, error))
-        confine_exec(plan->qemu, argv, error);
+    if (host_check_not_running(plan->id, plan->pidfile, error)) {
+        enter_cgroup(plan);
+        if (open_nics(plan, fds, error) && start_shares(plan, fds, error) &&
+            open_vsock(plan, fds, error) && confine(plan, user, fds, error))
+            confine_exec(plan->qemu, argv, error);
+    }
     if (made)
         rmdir(plan->runtime_dir);
 }
