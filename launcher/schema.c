@@ -51,7 +51,8 @@ static const SchemaKey table[] = {
     USED("allow-ksm", SCHEMA_BOOLEAN, "0: memory is not merged with that of other guests"),
     USED("hugepages", SCHEMA_STRING, "memory in huge pages of 2 or 1024 MiB; any means 2",
          .check = rule_check_hugepages),
-    USED("numa", SCHEMA_BOOLEAN, "1 is accepted; the guest sees one node all the same"),
+    USED("numa", SCHEMA_BOOLEAN,
+         "1 is accepted, as Proxmox wants it with hugepages; the guest sees one node"),
 
     /* Devices */
     FAMILY("net", 31, SCHEMA_PROPS, SCHEMA_USED, "a virtio-net device", PROPS(schema_net),
