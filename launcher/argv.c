@@ -187,10 +187,10 @@ static void add_shares(GPtrArray *argv, const Plan *plan)
         GString *chardev = g_string_new("socket"), *device;
 
         argv_opt(chardev, "id", share->key);
-        if (share->path)
-            argv_opt(chardev, "path", share->path);
-        else
+        if (share->directory)
             argv_opt_number(chardev, "fd", (guint64)share->fd);
+        else
+            argv_opt(chardev, "path", share->path);
         device = g_string_new("vhost-user-fs-device,queue-size=1024");
         argv_opt(device, "chardev", share->key);
         argv_opt(device, "tag", share->tag);

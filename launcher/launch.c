@@ -138,7 +138,7 @@ static gboolean start_shares(const Plan *plan, GArray *fds, GError **error)
 
         if (!share->directory)
             continue;
-        if (!share_start(share->virtiofsd, &fd, error))
+        if (!share_start(share->virtiofsd, share->path, &fd, error))
             return prefix(plan, share->line, share->key, error);
         g_array_append_val(fds, fd);
     }

@@ -37,6 +37,9 @@ gboolean plan_bool(const PlanContext *ctx, const char *key, gboolean fallback);
 gboolean plan_number(const PlanContext *ctx, const char *key, guint64 min, guint64 max,
                      guint64 fallback, guint64 *value, GError **error);
 
+/* A path in the run directory, by guest id and @suffix. */
+char *plan_runtime_path(const Plan *plan, const char *suffix);
+
 /* plan-cpu.c: model, flags, sockets, cores. Needs ->kvm. */
 gboolean plan_cpu(const PlanContext *ctx, GError **error);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "plan-parts.h"
 
+#include <string.h>
+
 #include "directory.h"
 #include "schema.h"
 
@@ -44,9 +46,9 @@ static GPtrArray *virtiofsd_words(const char *program, const char *directory, co
 static gboolean own_virtiofsd(const PlanContext *ctx, const ConfigKey *key, PlanShare *share,
                               const PropStr *props, GError **error)
 {
-    const char *node = ctx->host->assumed ? "localhost" : g_get_host_name();
+    const char *host = ctx->host->assumed ? "localhost" : g_get_host_name();
+    g_autofree char *node = g_strndup(host, strcspn(host, ".")), *program = NULL;
     GError *cause = NULL;
-    g_autofree char *program = NULL;
 
     if (!ctx->options->directory_cfg)
         return plan_fail(ctx, key, error, "give --directory-cfg, which says where '%s' is",
@@ -73,10 +75,12 @@ gboolean plan_share(const PlanContext *ctx, const ConfigKey *key, int index, GEr
     share->index = index;
     share->line = key->line;
     share->tag = g_strdup(propstr_get(props, "dirid"));
-    if (!ctx->plan->proxmox)
-        return own_virtiofsd(ctx, key, share, props, error);
-    share->path = g_strdup_printf(PROXMOX_SOCKET, ctx->plan->id, index);
-    return TRUE;
+    if (ctx->plan->proxmox) {
+        share->path = g_strdup_printf(PROXMOX_SOCKET, ctx->plan->id, index);
+        return TRUE;
+    }
+    share->path = plan_runtime_path(ctx->plan, key->key);
+    return own_virtiofsd(ctx, key, share, props, error);
 }
 
 static int by_index(gconstpointer a, gconstpointer b)

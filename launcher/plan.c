@@ -114,8 +114,7 @@ static gboolean plan_id(const PlanContext *ctx, GError **error)
     return TRUE;
 }
 
-/* A path in the run directory, by guest id and @suffix. */
-static char *runtime_path(const Plan *plan, const char *suffix)
+char *plan_runtime_path(const Plan *plan, const char *suffix)
 {
     return g_strdup_printf("%s/%s.%s", plan->runtime_dir, plan->id, suffix);
 }
@@ -123,8 +122,8 @@ static char *runtime_path(const Plan *plan, const char *suffix)
 static gboolean plan_paths(const PlanContext *ctx, GError **error)
 {
     Plan *plan = ctx->plan;
-    /* The longest name in it: "999999999.serial0". */
-    gsize longest = strlen(plan->id) + strlen("/.serial0");
+    /* The longest name in it: "999999999.virtiofs0". */
+    gsize longest = strlen(plan->id) + strlen("/.virtiofs0");
 
     plan->runtime_dir = host_runtime_dir(ctx->host, ctx->options->runtime_dir, ctx->options->user);
     if (strlen(plan->runtime_dir) + longest >= sizeof(((struct sockaddr_un *)0)->sun_path))
@@ -132,8 +131,8 @@ static gboolean plan_paths(const PlanContext *ctx, GError **error)
                          "the run directory's name is too long for a socket (%s); choose another "
                          "by --runtime-dir",
                          plan->runtime_dir);
-    plan->pidfile = runtime_path(plan, "pid");
-    plan->qmp = runtime_path(plan, "qmp");
+    plan->pidfile = plan_runtime_path(plan, "pid");
+    plan->qmp = plan_runtime_path(plan, "qmp");
     plan->qemu = host_find(ctx->host, HOST_QEMU, ctx->options->qemu, error);
     if (!plan->qemu)
         return FALSE;
@@ -329,7 +328,7 @@ static gboolean plan_serial(const PlanContext *ctx, const ConfigKey *key, int in
     g_ptr_array_add(ctx->plan->serials, serial);
     serial->index = index;
     if (strcmp(key->value, "socket") == 0)
-        serial->path = runtime_path(ctx->plan, key->key);
+        serial->path = plan_runtime_path(ctx->plan, key->key);
     else
         serial->device = g_strdup(key->value);
     return TRUE;
@@ -343,7 +342,7 @@ static gboolean plan_agent(const PlanContext *ctx, const ConfigKey *key, int ind
     if (!props)
         return FALSE;
     if (propstr_get_bool(props, "enabled", FALSE))
-        ctx->plan->agent = runtime_path(ctx->plan, "qga");
+        ctx->plan->agent = plan_runtime_path(ctx->plan, "qga");
     return TRUE;
 }
 

@@ -89,7 +89,7 @@ typedef struct {
     int index;
     unsigned line;
     char *tag;            /* what the guest mounts */
-    char *path;           /* of the socket that virtiofsd listens on; NULL: we start it */
+    char *path;           /* of the socket that virtiofsd listens on */
     char *directory;      /* NULL: virtiofsd runs already */
     GPtrArray *virtiofsd; /* its words, but for the socket; NULL likewise */
     int fd;               /* our end of the connection to it; -1 likewise */

@@ -21,20 +21,24 @@ static gboolean fail(GError **error, const char *what, int code)
 }
 
 /*
- * A listening socket without a name in the file system, and @client, connected to it: whoever
- * accepts first gets us.
+ * A socket that listens, and @client, connected to it: whoever accepts first gets us. The name it
+ * has for that moment, @path, is in a directory where nobody else can find it; an abstract name
+ * could be connected to by any process, before us.
  */
-static int listen_and_connect(int *client)
+static int listen_and_connect(const char *path, int *client)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    socklen_t len = sizeof(address);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    gboolean done;
 
     *client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && *client >= 0 &&
-        bind(fd, (struct sockaddr *)&address, sizeof(sa_family_t)) == 0 && listen(fd, 1) == 0 &&
-        getsockname(fd, (struct sockaddr *)&address, &len) == 0 &&
-        connect(*client, (struct sockaddr *)&address, len) == 0)
+    g_strlcpy(address.sun_path, path, sizeof(address.sun_path));
+    unlink(path); /* a crash may have left it */
+    done = fd >= 0 && *client >= 0 && bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0 &&
+           listen(fd, 1) == 0 &&
+           connect(*client, (struct sockaddr *)&address, sizeof(address)) == 0;
+    unlink(path);
+    if (done)
         return fd;
     if (fd >= 0)
         close(fd);
@@ -91,15 +95,15 @@ static gboolean spawn(char **argv, int fd, GError **error)
     return n == 0 || fail(error, argv[0], code);
 }
 
-gboolean share_start(const GPtrArray *words, int *fd, GError **error)
+gboolean share_start(const GPtrArray *words, const char *path, int *fd, GError **error)
 {
     g_autoptr(GPtrArray) argv = g_ptr_array_new();
     g_autofree char *option = g_strdup_printf("--fd=%d", SOCKET_FD);
-    int listener = listen_and_connect(fd);
+    int listener = listen_and_connect(path, fd);
     gboolean done;
 
     if (listener < 0)
-        return fail(error, "a socket for virtiofsd", errno);
+        return fail(error, path, errno);
     for (guint i = 0; i < words->len; i++)
         g_ptr_array_add(argv, words->pdata[i]);
     g_ptr_array_add(argv, option);

@@ -15,11 +15,12 @@ typedef enum {
 } ShareErrorCode;
 
 /*
- * Starts @words (of char *) with "--fd=N" behind them, and is connected to it by @fd. It is in the
+ * Starts @words (of char *) with "--fd=N" behind them, and is connected to it by @fd, a socket that
+ * is called @path for a moment, in a directory that only its owner can enter. It is in the
  * background, has nothing else of ours, and ends when the connection does: with QEMU, or with us if
  * we do not come as far.
  */
-gboolean share_start(const GPtrArray *words, int *fd, GError **error);
+gboolean share_start(const GPtrArray *words, const char *path, int *fd, GError **error);
 
 /* Opens /dev/vhost-vsock, close-on-exec. */
 gboolean share_open_vsock(int *fd, GError **error);
