@@ -230,8 +230,7 @@ static char *machine(const Plan *plan)
     argv_opt_onoff(opt, "pit", plan->legacy_timers);
     argv_opt_onoff(opt, "pic", plan->legacy_timers);
     argv_opt_onoff(opt, "isa-serial", plan->isa_serial);
-    /* What it adds by itself with ACPI, the TSC's frequency where there is no kvmclock, is right;
-     * "on" would be refused there by QEMUs that know "auto". */
+    /* the transports; with ACPI, where "on" is refused, auto adds the TSC's frequency */
     if (!plan->acpi)
         argv_opt_onoff(opt, "auto-kernel-cmdline", TRUE);
     argv_opt_onoff(opt, "x-option-roms", !plan->own_firmware);

@@ -15,7 +15,6 @@
  * With the argument "settle" (on the kernel's command line, after --) it first waits until the
  * kernel has done with tsc-early, which it goes by for the first second or so.
  */
-#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
@@ -28,27 +27,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "sysfs.h"
+
 #define READ_BYTES (1024 * 1024)
-#define VIRTIO_F_VERSION_1 32
 #define SETTLE_MS 20000
 
 static int console;
-
-/* The first line of the file at PATH, empty if there is none. */
-static const char *first_line(const char *path)
-{
-    static char line[256];
-    FILE *f = fopen(path, "re");
-
-    line[0] = '\0';
-    if (f && fgets(line, sizeof(line), f)) {
-        line[strcspn(line, "\n")] = '\0';
-    }
-    if (f) {
-        fclose(f);
-    }
-    return line;
-}
 
 static const char *clocksource(void)
 {
@@ -79,27 +63,9 @@ static void wait_for_clock(void)
     close(log);
 }
 
-static const char *base_of(const char *path)
+static void show_device(const char *name)
 {
-    const char *slash = strrchr(path, '/');
-
-    return slash ? slash + 1 : path;
-}
-
-static void say_device(const char *name)
-{
-    char path[PATH_MAX], real[PATH_MAX], driver[PATH_MAX];
-
-    snprintf(path, sizeof(path), "/sys/bus/virtio/devices/%s", name);
-    if (!realpath(path, real)) {
-        return;
-    }
-    snprintf(path, sizeof(path), "/sys/bus/virtio/devices/%s/driver", name);
-    const char *bound = realpath(path, driver) ? base_of(driver) : "none";
-    snprintf(path, sizeof(path), "/sys/bus/virtio/devices/%s/features", name);
-    const char *features = first_line(path); /* a digit a bit, bit 0 first */
-    char modern = strlen(features) > VIRTIO_F_VERSION_1 ? features[VIRTIO_F_VERSION_1] : '?';
-    dprintf(console, "board: device=%s driver=%s modern=%c path=%s\n", name, bound, modern, real);
+    say_device(console, name);
 }
 
 static void read_disk(const char *name)
@@ -126,22 +92,6 @@ static void read_disk(const char *name)
             n < 0 ? " failed" : "");
 }
 
-static int is_visible(const struct dirent *entry)
-{
-    return entry->d_name[0] != '.';
-}
-
-/* Calls VISIT for each name in the directory at PATH, if there is one, in order. */
-static void for_each(const char *path, void (*visit)(const char *name))
-{
-    struct dirent **entries;
-    int count = scandir(path, &entries, is_visible, versionsort);
-
-    for (int i = 0; i < count; i++) {
-        visit(entries[i]->d_name);
-    }
-}
-
 int main(int argc, char **argv)
 {
     mount("sysfs", "/sys", "sysfs", 0, NULL);
@@ -155,7 +105,7 @@ int main(int argc, char **argv)
     dprintf(console, "\nboard: clockevent=%s\n",
             first_line("/sys/devices/system/clockevents/clockevent0/current_device"));
     dprintf(console, "board: clocksource=%s\n", clocksource());
-    for_each("/sys/bus/virtio/devices", say_device);
+    for_each("/sys/bus/virtio/devices", show_device);
     for_each("/sys/block", read_disk);
     dprintf(console, "board: end\n");
     tcdrain(console);

@@ -19,7 +19,7 @@
 struct Boot {
     GPid pid;
     int pidfd;   /* -1 when QEMU has ended and its status is in @status */
-    int console; /* read end of a pipe */
+    int console; /* a socket, whose other end is the serial port */
     int status;
     gint64 start, deadline;
     GString *text;
@@ -47,6 +47,15 @@ GPtrArray *boot_argv(const char *qemu)
         g_ptr_array_add(argv, g_strdup(common[i]));
     }
     return argv;
+}
+
+void boot_one_thread(GPtrArray *argv)
+{
+    char **accel = (char **)&argv->pdata[2];
+
+    g_assert_cmpstr(*accel, ==, "tcg");
+    g_free(*accel);
+    *accel = g_strdup("tcg,thread=single");
 }
 
 void boot_add(GPtrArray *argv, const char *option, const char *format, ...)
@@ -104,14 +113,14 @@ static gboolean spawn(Boot *boot, char **argv, int listener, GError **error)
     int console[2];
     gboolean spawned;
 
-    if (pipe2(console, O_CLOEXEC) < 0) {
-        return fail_errno("pipe", error);
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, console) < 0) {
+        return fail_errno("socketpair", error);
     }
     boot->console = console[0];
     spawned = g_spawn_async_with_pipes_and_fds(
         NULL, (const char *const *)argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD, end_with_parent,
-        GINT_TO_POINTER(getpid()), -1, console[1], console[1], &listener, &target, 1, &boot->pid,
-        NULL, NULL, NULL, error);
+        GINT_TO_POINTER(getpid()), console[1], console[1], console[1], &listener, &target, 1,
+        &boot->pid, NULL, NULL, NULL, error);
     close(console[1]);
     if (!spawned) {
         return FALSE;
@@ -199,6 +208,17 @@ gboolean boot_wait_text(Boot *boot, const char *text, GError **error)
         }
         g_propagate_prefixed_error(error, local, "the console did not show '%s': ", text);
         return FALSE;
+    }
+    return TRUE;
+}
+
+gboolean boot_send(Boot *boot, const char *text, GError **error)
+{
+    gsize size = strlen(text);
+
+    /* a line is less than the socket holds */
+    if (send(boot->console, text, size, MSG_NOSIGNAL) != (ssize_t)size) {
+        return fail_errno("console", error);
     }
     return TRUE;
 }
@@ -294,10 +314,15 @@ GStrv boot_lines(const Boot *boot, const char *start)
     return g_strv_builder_end(found);
 }
 
-void boot_show(Boot *boot)
+void boot_drain(Boot *boot)
 {
-    boot->deadline = 0; /* what has come by now */
+    boot->deadline = 0;
     while (read_console(boot, NULL)) {
     }
+}
+
+void boot_show(Boot *boot)
+{
+    boot_drain(boot);
     g_test_message("after %.1f s the console showed:\n%s", boot_seconds(boot), boot->text->str);
 }

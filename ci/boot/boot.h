@@ -19,6 +19,12 @@ typedef struct Boot Boot;
  */
 GPtrArray *boot_argv(const char *qemu);
 
+/*
+ * Lets one thread run all of the guest's CPUs. With one each, TCG now and then runs an instruction
+ * that another CPU has patched away, and Linux ends in "Oops: int3".
+ */
+void boot_one_thread(GPtrArray *argv);
+
 /* Appends @option, then a value made from @format, to @argv. */
 void boot_add(GPtrArray *argv, const char *option, const char *format, ...) G_GNUC_PRINTF(3, 4);
 
@@ -43,6 +49,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Boot, boot_free)
  * deadline, G_IO_ERROR_CLOSED when QEMU ended without.
  */
 gboolean boot_wait_text(Boot *boot, const char *text, GError **error);
+
+/* Sends @text, a line or so, to the guest's serial port. */
+gboolean boot_send(Boot *boot, const char *text, GError **error);
 
 /*
  * Waits until QEMU has ended by itself, with status 0. On FALSE, @error is G_IO_ERROR_TIMED_OUT at
@@ -73,6 +82,9 @@ const char *boot_console(const Boot *boot);
  * g_strfreev().
  */
 GStrv boot_lines(const Boot *boot, const char *start);
+
+/* Takes what the console has shown by now. The deadline is over with it. */
+void boot_drain(Boot *boot);
 
 /* Adds the console to the test's log, for a test that fails: the deadline is over with it. */
 void boot_show(Boot *boot);
