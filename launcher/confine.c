@@ -4,13 +4,18 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/close_range.h>
+#include <pwd.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "propstr.h"
 
 #define FIRST_FD 3
 #define MAX_HOST_CPUS 8192
@@ -99,6 +104,71 @@ gboolean confine_affinity(const char *list, GError **error)
     done = sched_setaffinity(0, size, set) == 0 || fail(error, CONFINE_ERROR_AFFINITY, what);
     CPU_FREE(set);
     return done;
+}
+
+static gboolean fail_user(GError **error, const char *what)
+{
+    return fail(error, CONFINE_ERROR_USER, what);
+}
+
+ConfineUser *confine_user_find(const char *name, GError **error)
+{
+    const struct passwd *entry;
+    ConfineUser *user;
+
+    errno = 0;
+    entry = getpwnam(name);
+    if (!entry || geteuid() != 0) {
+        g_autofree char *quoted = propstr_quote(name);
+
+        g_set_error(error, CONFINE_ERROR, CONFINE_ERROR_USER, "--user %s: %s", quoted,
+                    entry   ? "only root can run QEMU as another user"
+                    : errno ? g_strerror(errno)
+                            : "there is no such user");
+        return NULL;
+    }
+    user = g_new(ConfineUser, 1);
+    *user = (ConfineUser){g_strdup(entry->pw_name), entry->pw_uid, entry->pw_gid};
+    return user;
+}
+
+void confine_user_free(ConfineUser *user)
+{
+    if (!user)
+        return;
+    g_free(user->name);
+    g_free(user);
+}
+
+gboolean confine_user_try(const ConfineUser *user, GError **error)
+{
+    return (initgroups(user->name, user->gid) == 0 && setegid(user->gid) == 0 &&
+            seteuid(user->uid) == 0) ||
+           fail_user(error, "cannot act as another user");
+}
+
+gboolean confine_user_back(GError **error)
+{
+    return (seteuid(0) == 0 && setegid(0) == 0 && setgroups(0, NULL) == 0) ||
+           fail_user(error, "cannot act as root again");
+}
+
+gboolean confine_user_become(const ConfineUser *user, GError **error)
+{
+    if (initgroups(user->name, user->gid) < 0 || setresgid(user->gid, user->gid, user->gid) < 0 ||
+        setresuid(user->uid, user->uid, user->uid) < 0)
+        return fail_user(error, "cannot become another user");
+    if (user->uid != 0 && (setuid(0) == 0 || seteuid(0) == 0)) {
+        errno = EPERM;
+        return fail_user(error, "could become root again");
+    }
+    return TRUE;
+}
+
+gboolean confine_no_new_privileges(GError **error)
+{
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 ||
+           fail_user(error, "cannot renounce privileges");
 }
 
 void confine_exec(const char *program, char **argv, GError **error)

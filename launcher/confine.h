@@ -12,6 +12,7 @@ GQuark confine_error_quark(void);
 typedef enum {
     CONFINE_ERROR_DESCRIPTORS,
     CONFINE_ERROR_AFFINITY,
+    CONFINE_ERROR_USER,
     CONFINE_ERROR_EXEC,
 } ConfineErrorCode;
 
@@ -26,6 +27,26 @@ gboolean confine_descriptors(GArray *fds, GError **error);
 
 /* Keeps this process, and QEMU after it, to the host CPUs of @list: "0,5,8-11". */
 gboolean confine_affinity(const char *list, GError **error);
+
+typedef struct {
+    char *name;
+    guint uid, gid;
+} ConfineUser;
+
+/* Looks up @name; only root may become another. Free with confine_user_free(). */
+ConfineUser *confine_user_find(const char *name, GError **error);
+void confine_user_free(ConfineUser *user);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(ConfineUser, confine_user_free)
+
+/* Acts as @user, until confine_user_back(), to see what that user may. */
+gboolean confine_user_try(const ConfineUser *user, GError **error);
+gboolean confine_user_back(GError **error);
+
+/* Becomes @user, with that user's groups, and for good. */
+gboolean confine_user_become(const ConfineUser *user, GError **error);
+
+/* No program that is executed from here on gets more rights than this process has. */
+gboolean confine_no_new_privileges(GError **error);
 
 /*
  * Sets umask 077 and no core dumps, then executes @program with @argv. Returns only on failure,

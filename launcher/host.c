@@ -4,13 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/io_uring.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "elf-needs.h"
 #include "launcher-paths.h"
-#include "net.h"
 
 G_DEFINE_QUARK(host - error - quark, host_error)
 
@@ -25,6 +26,7 @@ static const struct {
                      {"vmlinux", "bzImage"},
                      {DATA_DIR "/vmlinux", DATA_DIR "/vmlinuz"}},
     [HOST_INITRD] = {"initrd", "--initrd", {"initrd"}, {DATA_DIR "/initrd"}},
+    [HOST_VIRTIOFSD] = {"virtiofsd", "--virtiofsd", {NULL}, {"/usr/libexec/virtiofsd"}},
 };
 
 /* Whether this kernel has io_uring and its settings (and any seccomp filter) let us use it. */
@@ -56,20 +58,25 @@ Host *host_probe(void)
 
     host->io_uring = probe_io_uring();
     host->vhost_net = can_open("/dev/vhost-net");
+    host->pages_1g = access("/sys/kernel/mm/hugepages/hugepages-1048576kB", F_OK) == 0;
     host->exe_dir = exe ? g_path_get_dirname(exe) : NULL;
     return host;
 }
 
 static gboolean assume_bridge(Host *host, const char *value)
 {
-    g_auto(GStrv) parts = g_strsplit(value, ":", 2);
+    g_auto(GStrv) parts = g_strsplit(value, ":", 3);
+    gboolean vlans = parts[0] && parts[1] && parts[2];
     guint64 mtu = 1500;
+    NetLink *link;
 
-    if (!parts[0] || !*parts[0])
+    if (!parts[0] || !*parts[0] || (vlans && strcmp(parts[2], "vlans") != 0))
         return FALSE;
     if (parts[1] && !g_ascii_string_to_unsigned(parts[1], 10, 1, 65535, &mtu, NULL))
         return FALSE;
-    g_hash_table_insert(host->bridges, g_strdup(parts[0]), GUINT_TO_POINTER(mtu));
+    link = g_new(NetLink, 1);
+    *link = (NetLink){.mtu = (guint)mtu, .bridge = TRUE, .vlans = vlans};
+    g_hash_table_insert(host->bridges, g_strdup(parts[0]), link);
     return TRUE;
 }
 
@@ -99,6 +106,10 @@ static gboolean assume_item(Host *host, const char *item)
         return host->io_uring = TRUE;
     if (strcmp(item, "vhost-net") == 0)
         return host->vhost_net = TRUE;
+    if (strcmp(item, "pve-qemu") == 0)
+        return host->pve_qemu = TRUE;
+    if (strcmp(item, "hugepages-1g") == 0)
+        return host->pages_1g = TRUE;
     if (g_str_has_prefix(item, "bridge="))
         return assume_bridge(host, item + strlen("bridge="));
     if (g_str_has_prefix(item, "kernel="))
@@ -112,14 +123,14 @@ Host *host_assume(const char *list, GError **error)
     g_auto(GStrv) items = g_strsplit(*list ? list : ",", ",", -1);
 
     host->assumed = TRUE;
-    host->bridges = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    host->bridges = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     host->kernels =
         g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)kernel_image_free);
     for (char **item = items; *item; item++) {
         if (!assume_item(host, *item)) {
             g_set_error(error, HOST_ERROR, HOST_ERROR_ASSUME,
-                        "--assume: '%s' is none of io_uring, vhost-net, bridge=NAME[:MTU], "
-                        "kernel=PATH:KIND, none",
+                        "--assume: '%s' is none of io_uring, vhost-net, pve-qemu, hugepages-1g, "
+                        "bridge=NAME[:MTU[:vlans]], kernel=PATH:KIND, none",
                         *item);
             return NULL;
         }
@@ -137,11 +148,49 @@ void host_free(Host *host)
     g_free(host);
 }
 
-guint host_bridge_mtu(const Host *host, const char *name)
+NetLink host_bridge(const Host *host, const char *name)
 {
-    if (host->assumed)
-        return GPOINTER_TO_UINT(g_hash_table_lookup(host->bridges, name));
-    return net_bridge_mtu(name);
+    const NetLink *known;
+    NetLink link;
+
+    if (host->assumed) {
+        known = g_hash_table_lookup(host->bridges, name);
+        return known ? *known : (NetLink){0};
+    }
+    link = net_link(name);
+    return link.bridge || host->proxmox ? link : (NetLink){0};
+}
+
+/* Where qemu-server has its network scripts: of version 9, and before. */
+static const char *const script_dirs[] = {"/usr/libexec/qemu-server", "/var/lib/qemu-server"};
+
+static int find_scripts(void)
+{
+    for (int i = 0; i < (int)G_N_ELEMENTS(script_dirs); i++) {
+        g_autofree char *path = g_build_filename(script_dirs[i], "pve-bridge", NULL);
+
+        if (access(path, X_OK) == 0)
+            return i;
+    }
+    return -1;
+}
+
+gboolean host_is_proxmox(const char *config)
+{
+    g_autofree char *path = realpath(config, NULL);
+
+    return path && g_str_has_prefix(path, "/etc/pve/") && find_scripts() >= 0;
+}
+
+const char *host_proxmox_scripts(const Host *host)
+{
+    return script_dirs[host->assumed ? 0 : MAX(find_scripts(), 0)];
+}
+
+gboolean host_is_pve_qemu(const Host *host, const char *qemu)
+{
+    /* Backup to Proxmox's backup server is in that library, and in no other QEMU. */
+    return host->assumed ? host->pve_qemu : elf_needs(qemu, "libproxmox_backup_qemu.so");
 }
 
 KernelImage *host_kernel(const Host *host, const char *path, GError **error)
@@ -218,12 +267,16 @@ static gboolean is_own_directory(const char *path)
            st.st_uid == geteuid();
 }
 
-char *host_runtime_dir(const Host *host, const char *option)
+char *host_runtime_dir(const Host *host, const char *option, const char *user)
 {
     const char *xdg = host->assumed ? NULL : g_getenv("XDG_RUNTIME_DIR");
 
     if (option)
         return g_canonicalize_filename(option, NULL);
+    if (host->proxmox)
+        return g_strdup(HOST_PROXMOX_RUN);
+    if (user)
+        return g_strconcat("/run/microvm-", user, NULL);
     if (xdg && is_own_directory(xdg))
         return g_build_filename(xdg, "microvm", NULL);
     return g_strdup("/run/microvm");
@@ -271,15 +324,21 @@ gboolean host_check_file(const char *what, const char *path, GError **error)
     return S_ISREG(st.st_mode) || missing(error, what, path, "not a regular file");
 }
 
-gboolean host_check_program(const char *path, GError **error)
+gboolean host_check_program(const char *what, const char *path, GError **error)
+{
+    if (!host_check_file(what, path, error))
+        return FALSE;
+    return faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) == 0 ||
+           missing(error, what, path, g_strerror(errno));
+}
+
+gboolean host_check_directory(const char *path, GError **error)
 {
     struct stat st;
 
-    if (!host_check_file("QEMU", path, error))
-        return FALSE;
-    if (access(path, X_OK) < 0 || stat(path, &st) < 0)
-        return missing(error, "QEMU", path, g_strerror(errno));
-    return TRUE;
+    if (stat(path, &st) < 0)
+        return missing(error, "directory", path, g_strerror(errno));
+    return S_ISDIR(st.st_mode) || missing(error, "directory", path, "not a directory");
 }
 
 gboolean host_check_disk(const char *path, gboolean device, gboolean readonly, GError **error)
@@ -298,33 +357,35 @@ gboolean host_check_disk(const char *path, gboolean device, gboolean readonly, G
     return open_and_stat("disk", path, readonly ? O_RDONLY : O_RDWR, &st, error);
 }
 
-/* Whether somebody but us and root could put another directory at @dir, or files into it. */
-static gboolean check_owner(const char *dir, const struct stat *st, GError **error)
+/* Whether somebody but @uid and root could put another directory at @dir, or files into it. */
+static gboolean check_owner(const char *dir, const struct stat *st, guint uid, GError **error)
 {
     struct stat link;
 
     if (lstat(dir, &link) == 0 && S_ISLNK(link.st_mode) && link.st_uid != geteuid() &&
         link.st_uid != 0)
         return missing(error, "run directory", dir, "a symbolic link of another user's");
-    if (st->st_uid != geteuid() && st->st_uid != 0)
+    if (st->st_uid != uid && (st->st_uid != 0 || uid != geteuid()))
         return missing(error, "run directory", dir, "it belongs to another user");
     if (st->st_mode & 022)
         return missing(error, "run directory", dir, "other users can write in it");
     return TRUE;
 }
 
-gboolean host_make_runtime_dir(const char *dir, gboolean *made, GError **error)
+gboolean host_make_runtime_dir(const char *dir, guint uid, gboolean *made, GError **error)
 {
     struct stat st;
 
     *made = mkdir(dir, 0700) == 0;
     if (!*made && errno != EEXIST)
         return missing(error, "run directory", dir, g_strerror(errno));
+    if (*made && uid != geteuid() && lchown(dir, uid, (gid_t)-1) < 0)
+        return missing(error, "run directory", dir, g_strerror(errno));
     if (stat(dir, &st) < 0)
         return missing(error, "run directory", dir, g_strerror(errno));
     if (!S_ISDIR(st.st_mode))
         return missing(error, "run directory", dir, "not a directory");
-    if (!check_owner(dir, &st, error))
+    if (!check_owner(dir, &st, uid, error))
         return FALSE;
     if (access(dir, W_OK | X_OK) < 0)
         return missing(error, "run directory", dir, g_strerror(errno));

@@ -3,6 +3,7 @@
 #define MICROVM_HOST_H
 
 #include "kernel.h"
+#include "net.h"
 
 /*
  * The machine we run on: what it offers (before the plan is made), and whether the plan's files,
@@ -18,31 +19,53 @@ typedef enum {
     HOST_ERROR_RUNNING, /* a guest of this id runs already */
 } HostErrorCode;
 
+/* Where Proxmox's own tools look for a guest's sockets and pidfile, in their spelling. */
+#define HOST_PROXMOX_RUN "/var/run/qemu-server"
+#define HOST_PROXMOX_EVENT_SOCKET "/var/run/qmeventd.sock"
+#define HOST_PROXMOX_STORAGE_CFG "/etc/pve/storage.cfg"
+#define HOST_PROXMOX_HUGEPAGES "/run/hugepages/kvm"
+
 typedef struct {
     gboolean assumed;    /* nothing was or will be looked at: --assume */
+    gboolean proxmox;    /* Proxmox's tools run the guest; the caller's to set */
     gboolean io_uring;   /* the kernel lets this process use it */
     gboolean vhost_net;  /* /dev/vhost-net can be opened */
+    gboolean pages_1g;   /* the kernel has huge pages of 1 GiB */
+    gboolean pve_qemu;   /* assumed: QEMU is Proxmox's */
     char *exe_dir;       /* where the launcher itself lies; NULL when assumed */
-    GHashTable *bridges; /* assumed: name → MTU as a pointer-sized integer */
+    GHashTable *bridges; /* assumed: name → NetLink */
     GHashTable *kernels; /* assumed: path → KernelImage */
 } Host;
 
 /* Looks at this machine. Never fails: what cannot be found out is not there. */
 Host *host_probe(void);
 
+/* Whether @config is a guest's config of a Proxmox node that has qemu-server. */
+gboolean host_is_proxmox(const char *config);
+
+/* The directory of qemu-server's network scripts, pve-bridge and pve-bridgedown. */
+const char *host_proxmox_scripts(const Host *host);
+
+/* Whether @qemu is Proxmox's QEMU, which has options of its own. */
+gboolean host_is_pve_qemu(const Host *host, const char *qemu);
+
 /*
  * A machine as @list describes it, for output that does not depend on where it is made: items
- * "io_uring", "vhost-net", "bridge=NAME[:MTU]", "kernel=PATH:KIND" (bzimage, microvm, pvh, or an
- * operating system's name), separated by commas; "none" is no item. Every file is taken to exist,
- * a kernel without an item to be a PVH Linux kernel.
+ * "io_uring", "vhost-net", "pve-qemu", "hugepages-1g", "bridge=NAME[:MTU[:vlans]]",
+ * "kernel=PATH:KIND" (bzimage, microvm, pvh, or an operating system's name), separated by commas;
+ * "none" is no item. Every file is taken to exist, a kernel without an item to be a PVH Linux
+ * kernel.
  */
 Host *host_assume(const char *list, GError **error);
 
 void host_free(Host *host);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Host, host_free)
 
-/* The MTU of bridge @name, or 0 when there is none of that name. */
-guint host_bridge_mtu(const Host *host, const char *name);
+/*
+ * What bridge @name is; its MTU is 0 when there is none of that name. On Proxmox's hosts it may be
+ * any interface: the network scripts know of more kinds.
+ */
+NetLink host_bridge(const Host *host, const char *name);
 
 /* kernel_identify(), or what was assumed. */
 KernelImage *host_kernel(const Host *host, const char *path, GError **error);
@@ -51,6 +74,7 @@ typedef enum {
     HOST_QEMU,
     HOST_KERNEL,
     HOST_INITRD,
+    HOST_VIRTIOFSD,
 } HostFile;
 
 /*
@@ -65,10 +89,11 @@ char *host_find(const Host *host, HostFile file, const char *option, GError **er
 gboolean host_kernel_is_ours(const Host *host, const char *path, const KernelImage *image);
 
 /*
- * @option, else $XDG_RUNTIME_DIR/microvm where that variable names a directory of this user's, else
- * /run/microvm; absolute. Free with g_free().
+ * @option, else Proxmox's own on its hosts, else /run/microvm-USER with @user, else
+ * $XDG_RUNTIME_DIR/microvm where that variable names a directory of this user's, else /run/microvm;
+ * absolute. Free with g_free().
  */
-char *host_runtime_dir(const Host *host, const char *option);
+char *host_runtime_dir(const Host *host, const char *option, const char *user);
 
 /* Opens /dev/kvm for a moment. FALSE with @error that says how to do without. */
 gboolean host_check_kvm(GError **error);
@@ -76,8 +101,10 @@ gboolean host_check_kvm(GError **error);
 /* Whether @path can be read; @what ("initrd") is for the message. */
 gboolean host_check_file(const char *what, const char *path, GError **error);
 
-/* Whether @path is a program that can be executed. */
-gboolean host_check_program(const char *path, GError **error);
+/* Whether @path is a program that can be executed; @what ("QEMU") is for the message. */
+gboolean host_check_program(const char *what, const char *path, GError **error);
+
+gboolean host_check_directory(const char *path, GError **error);
 
 /*
  * Whether a disk can be opened: a regular file, or with @device a block device; for writing unless
@@ -86,10 +113,10 @@ gboolean host_check_program(const char *path, GError **error);
 gboolean host_check_disk(const char *path, gboolean device, gboolean readonly, GError **error);
 
 /*
- * Makes @dir (mode 0700) unless it is there, and checks that files can be made in it. @made tells
- * whether it was made.
+ * Makes @dir (mode 0700, belonging to user @uid) unless it is there, and checks that this user can
+ * make files in it. @made tells whether it was made.
  */
-gboolean host_make_runtime_dir(const char *dir, gboolean *made, GError **error);
+gboolean host_make_runtime_dir(const char *dir, guint uid, gboolean *made, GError **error);
 
 /*
  * HOST_ERROR_RUNNING when a QEMU holds the lock on @pidfile. QEMU keeps that lock for as long as it

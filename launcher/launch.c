@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "launch.h"
 
+#include <stdio.h>
 #include <unistd.h>
 
+#include "cgroup.h"
 #include "confine.h"
 #include "net.h"
+#include "share.h"
+
+#define CGROUP_ROOT "/sys/fs/cgroup"
 
 static gboolean prefix(const Plan *plan, unsigned line, const char *key, GError **error)
 {
@@ -31,7 +36,7 @@ static gboolean check_bridges(const Plan *plan, const Host *host, GError **error
     for (guint i = 0; i < plan->nics->len; i++) {
         const PlanNic *nic = plan->nics->pdata[i];
 
-        if (!nic->bridge || host_bridge_mtu(host, nic->bridge))
+        if (!nic->bridge || host_bridge(host, nic->bridge).mtu)
             continue;
         g_set_error(error, HOST_ERROR, HOST_ERROR_MISSING,
                     "there is no bridge %s on this host; '--net user' connects the guest without "
@@ -44,7 +49,8 @@ static gboolean check_bridges(const Plan *plan, const Host *host, GError **error
 
 static gboolean check_files(const Plan *plan, GError **error)
 {
-    if (!host_check_program(plan->qemu, error) ||
+    if (!host_check_program("QEMU", plan->qemu, error) ||
+        (plan->kernel && !host_check_file("kernel", plan->kernel, error)) ||
         (plan->initrd && !host_check_file("initrd", plan->initrd, error)))
         return FALSE;
     for (guint i = 0; i < plan->check_files->len; i++) {
@@ -72,7 +78,9 @@ static gboolean open_nic(const PlanNic *nic, GArray *fds, GError **error)
         g_array_set_size(fds, start);
         return FALSE;
     }
-    if (!net_attach(nic->ifname, nic->bridge, nic->mac, nic->mtu, !nic->link_down, error))
+    if (!net_attach(nic->ifname, nic->bridge, nic->mac, error) ||
+        (nic->vlans && !net_set_vlans(nic->ifname, nic->vlans, error)) ||
+        (!nic->link_down && !net_set_up(nic->ifname, error)))
         return FALSE;
     if (!nic->vhost)
         return TRUE;
@@ -90,22 +98,98 @@ static gboolean open_nics(const Plan *plan, GArray *fds, GError **error)
     for (guint i = 0; i < plan->nics->len; i++) {
         const PlanNic *nic = plan->nics->pdata[i];
 
-        if (nic->bridge && !open_nic(nic, fds, error))
+        if (nic->first_fd >= 0 && !open_nic(nic, fds, error))
             return prefix(plan, nic->line, nic->key, error);
     }
     return TRUE;
 }
 
+/* What QEMU will open by itself, as the user that it will run as. */
+static gboolean check_as_user(const Plan *plan, const ConfineUser *user, GError **error)
+{
+    gboolean good;
+
+    if (user && !confine_user_try(user, error))
+        return FALSE;
+    good = (!plan->kvm || host_check_kvm(error)) && check_files(plan, error);
+    if (!good && user)
+        g_prefix_error(error, "as user %s: ", user->name);
+    return (!user || confine_user_back(good ? error : NULL)) && good;
+}
+
+static gboolean check_shares(const Plan *plan, GError **error)
+{
+    for (guint i = 0; i < plan->shares->len; i++) {
+        const PlanShare *share = plan->shares->pdata[i];
+
+        if (share->directory &&
+            (!host_check_directory(share->directory, error) ||
+             !host_check_program("virtiofsd", share->virtiofsd->pdata[0], error)))
+            return prefix(plan, share->line, share->key, error);
+    }
+    return TRUE;
+}
+
+static gboolean start_shares(const Plan *plan, GArray *fds, GError **error)
+{
+    for (guint i = 0; i < plan->shares->len; i++) {
+        const PlanShare *share = plan->shares->pdata[i];
+        int fd;
+
+        if (!share->directory)
+            continue;
+        if (!share_start(share->virtiofsd, share->path, &fd, error))
+            return prefix(plan, share->line, share->key, error);
+        g_array_append_val(fds, fd);
+    }
+    return TRUE;
+}
+
+static gboolean open_vsock(const Plan *plan, GArray *fds, GError **error)
+{
+    int fd;
+
+    if (!plan->cid || plan->vsock_fd < 0)
+        return TRUE;
+    if (!share_open_vsock(&fd, error))
+        return FALSE;
+    g_array_append_val(fds, fd);
+    return TRUE;
+}
+
+/* A guest that cannot be limited is started all the same, as one without limits would be. */
+static void enter_cgroup(const Plan *plan)
+{
+    CgroupLimits limits = {plan->cpu_max, plan->cpu_weight, plan->memory_max};
+    g_autoptr(GError) error = NULL;
+
+    if (!plan->cpu_max && !plan->cpu_weight)
+        return;
+    if (!cgroup_enter(CGROUP_ROOT, plan->id, &limits, &error))
+        fprintf(stderr, "microvm-launch: warning: cpulimit, cpuunits: no limits set: %s\n",
+                error->message);
+}
+
+/* The last of it: no way back to more rights. */
+static gboolean confine(const Plan *plan, const ConfineUser *user, GArray *fds, GError **error)
+{
+    return confine_descriptors(fds, error) && (!user || confine_user_become(user, error)) &&
+           (!plan->sandbox || confine_no_new_privileges(error));
+}
+
 /* The part that changes the host. Descriptors it opens, and so taps, end with @fds. */
-static void go(const Plan *plan, char **argv, GArray *fds, GError **error)
+static void go(const Plan *plan, char **argv, const ConfineUser *user, GArray *fds, GError **error)
 {
     gboolean made;
 
-    if (!host_make_runtime_dir(plan->runtime_dir, &made, error))
+    if (!host_make_runtime_dir(plan->runtime_dir, user ? user->uid : geteuid(), &made, error))
         return;
-    if (host_check_not_running(plan->id, plan->pidfile, error) && open_nics(plan, fds, error) &&
-        confine_descriptors(fds, error))
-        confine_exec(plan->qemu, argv, error);
+    if (host_check_not_running(plan->id, plan->pidfile, error)) {
+        enter_cgroup(plan);
+        if (open_nics(plan, fds, error) && start_shares(plan, fds, error) &&
+            open_vsock(plan, fds, error) && confine(plan, user, fds, error))
+            confine_exec(plan->qemu, argv, error);
+    }
     if (made)
         rmdir(plan->runtime_dir);
 }
@@ -114,12 +198,16 @@ void launch(const Plan *plan, char **argv, GError **error)
 {
     g_autoptr(Host) host = host_probe();
     g_autoptr(GArray) fds = g_array_new(FALSE, FALSE, sizeof(int));
+    g_autoptr(ConfineUser) user = NULL;
 
-    if ((plan->kvm && !host_check_kvm(error)) || !check_files(plan, error) ||
-        !check_bridges(plan, host, error) || !set_affinity(plan, error) ||
+    host->proxmox = plan->proxmox;
+    if (plan->user && !(user = confine_user_find(plan->user, error)))
+        return;
+    if (!check_as_user(plan, user, error) || !check_bridges(plan, host, error) ||
+        !check_shares(plan, error) || !set_affinity(plan, error) ||
         !confine_standard_descriptors(error))
         return;
-    go(plan, argv, fds, error);
+    go(plan, argv, user, fds, error);
     for (guint i = 0; i < fds->len; i++)
         close(g_array_index(fds, int, i));
 }

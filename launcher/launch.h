@@ -6,7 +6,8 @@
 
 /*
  * Carries a plan out: checks that all it needs is there, makes the run directory and the taps, and
- * becomes QEMU. Returns only on failure, with @error; then nothing it made is left behind.
+ * becomes QEMU. Returns only on failure, with @error; then nothing it made is left behind but an
+ * empty cgroup.
  */
 void launch(const Plan *plan, char **argv, GError **error);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "argv.h"
 #include "config.h"
@@ -55,18 +56,32 @@ static Config *read_config(const Options *options, GError **error)
     return good ? g_steal_pointer(&config) : NULL;
 }
 
+/* The machine we run on, or the one assumed. */
+static Host *find_host(const Options *options, GError **error)
+{
+    Host *host = options->assume ? host_assume(options->assume, error) : host_probe();
+
+    if (host)
+        host->proxmox = options->host ? strcmp(options->host, "proxmox") == 0
+                                      : !host->assumed && host_is_proxmox(options->config);
+    return host;
+}
+
 static Plan *make_plan(const Options *options, const Config *config, GError **error)
 {
     g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
-    g_autoptr(Storages) storages = storage_load(options->storage_cfg, warnings, error);
-    g_autoptr(Host) host = NULL;
+    g_autoptr(Host) host = find_host(options, error);
+    g_autoptr(Storages) storages = NULL;
+    const char *storage_cfg = options->storage_cfg;
     Plan *plan;
 
+    if (!host)
+        return NULL;
+    if (host->proxmox && !storage_cfg)
+        storage_cfg = HOST_PROXMOX_STORAGE_CFG;
+    storages = storage_load(storage_cfg, warnings, error);
     print_warnings(warnings);
     if (!storages)
-        return NULL;
-    host = options->assume ? host_assume(options->assume, error) : host_probe();
-    if (!host)
         return NULL;
     plan = plan_new(config, storages, host, &options->plan, error);
     if (plan)

@@ -15,8 +15,20 @@ typedef enum {
     NET_ERROR_VHOST,
 } NetErrorCode;
 
-/* The MTU of bridge @name, or 0 when there is no bridge of that name. Needs no privilege. */
-guint net_bridge_mtu(const char *name);
+typedef struct {
+    guint mtu;       /* 0: there is no interface of that name */
+    gboolean bridge; /* it is a bridge of the kernel's own */
+    gboolean vlans;  /* and one that tells VLANs apart (vlan_filtering) */
+} NetLink;
+
+/* What interface @name is. Needs no privilege. */
+NetLink net_link(const char *name);
+
+/* The VLANs of a bridge's port: bit N of ->tagged[N / 32] stands for VLAN N. */
+typedef struct {
+    guint16 untagged; /* what the port sends and receives without a tag; 1 to 4094 */
+    guint32 tagged[4096 / 32];
+} NetVlans;
 
 /*
  * Makes tap @name with @queues queues, not persistent: it goes when the last of @fds (at least
@@ -25,12 +37,17 @@ guint net_bridge_mtu(const char *name);
 gboolean net_tap_open(const char *name, guint queues, int *fds, GError **error);
 
 /*
- * Puts interface @name under @bridge, with @mtu (0: as it is), and brings it up if @up. Its own
- * address becomes @guest_mac with a first byte of fe: a bridge takes the lowest address of its
- * ports, and must not change its own for a guest's coming and going.
+ * Puts interface @name under @bridge, with the bridge's MTU (a bridge has the lowest of its ports'
+ * unless told otherwise); it stays down. Its own address becomes @guest_mac with a first byte of
+ * fe: a bridge takes the lowest address of its ports, and must not change its own for a guest's
+ * coming and going.
  */
-gboolean net_attach(const char *name, const char *bridge, const char *guest_mac, guint mtu,
-                    gboolean up, GError **error);
+gboolean net_attach(const char *name, const char *bridge, const char *guest_mac, GError **error);
+
+gboolean net_set_up(const char *name, GError **error);
+
+/* Lets port @name of a bridge that tells VLANs apart have @vlans, and no others. */
+gboolean net_set_vlans(const char *name, const NetVlans *vlans, GError **error);
 
 /* Opens /dev/vhost-net @count times, close-on-exec. On failure none is left open. */
 gboolean net_vhost_open(guint count, int *fds, GError **error);

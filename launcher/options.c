@@ -2,57 +2,66 @@
 #include "options.h"
 
 #include <getopt.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "launcher-paths.h"
 
-enum {
-    OPT_HELP = 256,
-    OPT_VERSION,
-    OPT_DUMP,
-    OPT_CHECK,
-    OPT_PRINT,
-    OPT_PRINT0,
-    OPT_STRICT,
-    OPT_ASSUME,
-    OPT_ID,
-    OPT_STORAGE_CFG,
-    OPT_NET,
-    OPT_RUNTIME_DIR,
-    OPT_DAEMONIZE,
-    OPT_QEMU,
-    OPT_KERNEL,
-    OPT_INITRD,
-};
+typedef enum {
+    TEXT, /* ->at: where in Options its value goes */
+    FLAG, /* ->at: which gboolean there it sets */
+    MODE, /* ->at: what Options.mode becomes */
+    HELP,
+    VERSION,
+} OptionKind;
+
+#define AT(field) offsetof(Options, field)
 
 /* One row an option; ->value is the name of its value in --help, NULL when it takes none. */
 static const struct {
-    int code;
+    OptionKind kind;
+    gsize at;
     const char *name, *value, *help;
 } table[] = {
-    {OPT_ID, "id", "ID", "the guest's id, when the file is not named ID.conf"},
-    {OPT_STORAGE_CFG, "storage-cfg", "FILE", "storages, in the syntax of Proxmox's storage.cfg"},
-    {OPT_NET, "net", "user[,hostfwd=F]…",
+    {TEXT, AT(plan.id), "id", "ID", "the guest's id, when the file is not named ID.conf"},
+    {TEXT, AT(storage_cfg), "storage-cfg", "FILE",
+     "storages, in the syntax of Proxmox's storage.cfg"},
+    {TEXT, AT(plan.net), "net", "user[,hostfwd=F]…",
      "QEMU's user network instead of bridges; F forwards a port to net0:\n"
      "tcp:[ADDRESS]:PORT-:PORT (or udp:), on 127.0.0.1 without ADDRESS"},
-    {OPT_RUNTIME_DIR, "runtime-dir", "DIR",
+    {TEXT, AT(plan.directory_cfg), "directory-cfg", "FILE",
+     "shared directories, in the syntax of Proxmox's mapping/directory.cfg"},
+    {FLAG, AT(plan.vsock), "vsock", NULL,
+     "a vsock device; the guest's address is its id plus 1000"},
+    {TEXT, AT(plan.user), "user", "NAME", "run QEMU as this user, once root's part is done"},
+    {TEXT, AT(plan.runtime_dir), "runtime-dir", "DIR",
      "where sockets and pidfile go (default $XDG_RUNTIME_DIR/microvm,\n"
-     "or /run/microvm)"},
-    {OPT_DAEMONIZE, "daemonize", NULL, "return as soon as the guest runs"},
-    {OPT_QEMU, "qemu", "FILE", "the QEMU to run"},
-    {OPT_KERNEL, "kernel", "FILE", "the kernel to boot, unless the config's args name one"},
-    {OPT_INITRD, "initrd", "FILE", "the initrd to boot with"},
-    {OPT_DUMP, "dump", NULL, "show the config's keys as they were read, and stop"},
-    {OPT_CHECK, "check", NULL, "say all that is wrong with the config, and stop"},
-    {OPT_PRINT, "print", NULL, "show QEMU's command line, quoted for a shell, and stop"},
-    {OPT_PRINT0, "print0", NULL, "the same with a NUL behind each word, and stop"},
-    {OPT_ASSUME, "assume", "LIST",
+     "or /run/microvm; /run/microvm-NAME with --user)"},
+    {FLAG, AT(plan.daemonize), "daemonize", NULL, "return as soon as the guest runs"},
+    {TEXT, AT(plan.qemu), "qemu", "FILE", "the QEMU to run"},
+    {TEXT, AT(plan.kernel), "kernel", "FILE",
+     "the kernel to boot, unless the config's args name one"},
+    {TEXT, AT(plan.initrd), "initrd", "FILE", "the initrd to boot with"},
+    {TEXT, AT(plan.virtiofsd), "virtiofsd", "FILE", "the virtiofsd to run for shared directories"},
+    {TEXT, AT(host), "host", "KIND",
+     "proxmox or plain; without it, Proxmox's for configs in /etc/pve"},
+    {TEXT, AT(plan.force_machine), "force-machine", "TYPE", "this machine instead of the config's"},
+    {TEXT, AT(plan.force_cpu), "force-cpu", "CPU",
+     "this value of QEMU's -cpu instead of the config's"},
+    {TEXT, AT(plan.nets_host_mtu), "nets-host-mtu", "LIST",
+     "MTUs that guests are told, instead of the config's: net0=1500,net1=…"},
+    {MODE, MODE_DUMP, "dump", NULL, "show the config's keys as they were read, and stop"},
+    {MODE, MODE_CHECK, "check", NULL, "say all that is wrong with the config, and stop"},
+    {MODE, MODE_PRINT, "print", NULL, "show QEMU's command line, quoted for a shell, and stop"},
+    {MODE, MODE_PRINT0, "print0", NULL, "the same with a NUL behind each word, and stop"},
+    {TEXT, AT(assume), "assume", "LIST",
      "with --print: do not look at this machine but take it to have LIST,\n"
-     "of io_uring, vhost-net, bridge=NAME[:MTU], kernel=PATH:KIND; or none"},
-    {OPT_STRICT, "strict", NULL, "refuse lines that Proxmox warns about and drops"},
-    {OPT_HELP, "help", NULL, "this text"},
-    {OPT_VERSION, "version", NULL, "the version"},
+     "of io_uring, vhost-net, pve-qemu, hugepages-1g, bridge=NAME[:MTU[:vlans]],\n"
+     "kernel=PATH:KIND; or none"},
+    {FLAG, AT(strict), "strict", NULL, "refuse lines that Proxmox warns about and drops"},
+    {HELP, 0, "help", NULL, "this text"},
+    {VERSION, 0, "version", NULL, "the version"},
 };
 
 static void print_help(void)
@@ -82,52 +91,16 @@ static void print_help(void)
            QEMU_PATH, DATA_DIR);
 }
 
-static void apply(Options *options, int code, const char *value)
+static void apply(Options *options, gsize row, const char *value)
 {
-    switch (code) {
-    case OPT_DUMP:
-        options->mode = MODE_DUMP;
-        break;
-    case OPT_CHECK:
-        options->mode = MODE_CHECK;
-        break;
-    case OPT_PRINT:
-        options->mode = MODE_PRINT;
-        break;
-    case OPT_PRINT0:
-        options->mode = MODE_PRINT0;
-        break;
-    case OPT_STRICT:
-        options->strict = TRUE;
-        break;
-    case OPT_ASSUME:
-        options->assume = value;
-        break;
-    case OPT_ID:
-        options->plan.id = value;
-        break;
-    case OPT_STORAGE_CFG:
-        options->storage_cfg = value;
-        break;
-    case OPT_NET:
-        options->plan.net = value;
-        break;
-    case OPT_RUNTIME_DIR:
-        options->plan.runtime_dir = value;
-        break;
-    case OPT_DAEMONIZE:
-        options->plan.daemonize = TRUE;
-        break;
-    case OPT_QEMU:
-        options->plan.qemu = value;
-        break;
-    case OPT_KERNEL:
-        options->plan.kernel = value;
-        break;
-    case OPT_INITRD:
-        options->plan.initrd = value;
-        break;
-    }
+    gpointer field = (char *)options + table[row].at;
+
+    if (table[row].kind == TEXT)
+        *(const char **)field = value;
+    else if (table[row].kind == FLAG)
+        *(gboolean *)field = TRUE;
+    else
+        options->mode = (Mode)table[row].at;
 }
 
 static OptionsResult bad(const char *what)
@@ -136,30 +109,36 @@ static OptionsResult bad(const char *what)
     return OPTIONS_BAD;
 }
 
-/* The words that remain: CONFIG, and what followed "--". */
-static OptionsResult parse_words(int argc, char **argv, int from, Options *options)
+/* The words that remain: CONFIG at @from, and from @end on what goes to QEMU. */
+static OptionsResult parse_words(int argc, char **argv, int from, int end, Options *options)
 {
-    int end = from;
+    gboolean separated = end < argc && strcmp(argv[end], "--") == 0;
 
-    while (end < argc && strcmp(argv[end], "--") != 0)
-        end++;
     if (end == from)
         return bad("no config file given");
     if (end > from + 1)
         return bad("more than one config file given (arguments for QEMU go after '--')");
     options->config = argv[from];
     if (end < argc)
-        options->plan.trailing = (const char *const *)argv + end + 1;
+        options->plan.trailing = (const char *const *)argv + end + separated;
+    if (options->host && strcmp(options->host, "proxmox") != 0 &&
+        strcmp(options->host, "plain") != 0)
+        return bad("--host is proxmox or plain");
     if (options->assume && options->mode != MODE_PRINT && options->mode != MODE_PRINT0)
         return bad("--assume goes with --print or --print0 only");
     return OPTIONS_OK;
 }
 
-/* Where "--" stands, or @argc: getopt is not to see what is behind it, nor to drop it. */
+/*
+ * Where QEMU's arguments begin: at "--", or at the first word with a single dash, as qemu-server
+ * appends them. getopt is not to see them, nor to drop the "--".
+ */
 static int find_separator(int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--") == 0)
+        gboolean ours = argv[i][0] != '-' || argv[i][1] == '-' || strcmp(argv[i], "-h") == 0;
+
+        if (strcmp(argv[i], "--") == 0 || (!ours && i > 1))
             return i;
     }
     return argc;
@@ -168,26 +147,26 @@ static int find_separator(int argc, char **argv)
 OptionsResult options_parse(int argc, char **argv, Options *options)
 {
     struct option longs[G_N_ELEMENTS(table) + 1] = {0};
-    int end = find_separator(argc, argv), code;
+    int end = find_separator(argc, argv), row, code;
 
     memset(options, 0, sizeof(*options));
     for (gsize i = 0; i < G_N_ELEMENTS(table); i++)
         longs[i] = (struct option){table[i].name, table[i].value ? required_argument : no_argument,
-                                   NULL, table[i].code};
-    while ((code = getopt_long(end, argv, "h", longs, NULL)) != -1) {
-        if (code == OPT_HELP || code == 'h') {
+                                   NULL, 0};
+    while ((code = getopt_long(end, argv, "h", longs, &row)) != -1) {
+        if (code == 'h' || (code == 0 && table[row].kind == HELP)) {
             print_help();
-            return OPTIONS_DONE;
-        }
-        if (code == OPT_VERSION) {
-            printf("microvm-launch %s\n", PACKAGE_VERSION);
             return OPTIONS_DONE;
         }
         if (code == '?')
             return OPTIONS_BAD;
+        if (table[row].kind == VERSION) {
+            printf("microvm-launch %s\n", PACKAGE_VERSION);
+            return OPTIONS_DONE;
+        }
         if (optarg && !*optarg)
             return bad("an option has an empty value");
-        apply(options, code, optarg);
+        apply(options, (gsize)row, optarg);
     }
-    return parse_words(argc, argv, optind, options);
+    return parse_words(argc, argv, optind, end, options);
 }

@@ -17,6 +17,7 @@ typedef struct {
     const char *config;
     const char *storage_cfg; /* or NULL */
     const char *assume;      /* or NULL */
+    const char *host;        /* "proxmox", "plain", or NULL: found out */
     gboolean strict;
     PlanOptions plan; /* strings are borrowed from argv */
 } Options;

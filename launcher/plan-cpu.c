@@ -146,6 +146,26 @@ static gboolean plan_count(const PlanContext *ctx, GError **error)
     return TRUE;
 }
 
+/* A guest that goes on from a saved state has the CPU that it had then, as its -cpu was. */
+static gboolean force_cpu(const PlanContext *ctx, GError **error)
+{
+    const char *cpu = ctx->options->force_cpu;
+
+    if (!cpu)
+        return TRUE;
+    if (!*cpu || cpu[strspn(cpu, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "+-_.=,")]) {
+        g_autofree char *quoted = propstr_quote(cpu);
+
+        g_set_error(error, PLAN_ERROR, PLAN_ERROR_OPTION,
+                    "--force-cpu: %s is not a value of QEMU's -cpu (MODEL,+flag,-flag,key=value)",
+                    quoted);
+        return FALSE;
+    }
+    g_free(ctx->plan->cpu);
+    ctx->plan->cpu = g_strdup(cpu);
+    return TRUE;
+}
+
 gboolean plan_cpu(const PlanContext *ctx, GError **error)
 {
     const ConfigKey *key = config_find(ctx->config, "cpu");
@@ -158,5 +178,5 @@ gboolean plan_cpu(const PlanContext *ctx, GError **error)
     ctx->plan->kvmclock = has_kvmclock(ctx->plan->kvm, props);
     if (props)
         plan_properties(ctx->plan, props);
-    return plan_count(ctx, error);
+    return force_cpu(ctx, error) && plan_count(ctx, error);
 }

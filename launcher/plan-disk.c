@@ -136,11 +136,6 @@ static gboolean set_source(const PlanContext *ctx, const ConfigKey *key, PlanDis
     disk->source = storage_resolve(ctx->storages, id, propstr_get(props, "format"), &cause);
     if (!disk->source)
         return plan_fail_because(ctx, key, error, cause);
-    if (disk->source->kind == DISK_RBD && !disk->source->rbd_conf)
-        return plan_fail(ctx, key, error,
-                         "QEMU finds Ceph's keyring through a ceph.conf only; storage '%s' has "
-                         "monhost, so use 'krbd 1' with it",
-                         id->storage);
     /* QEMU's JSON takes nothing else. */
     if (disk->source->path && !g_utf8_validate(disk->source->path, -1, NULL))
         return plan_fail(ctx, key, error, "the path of this volume is not UTF-8");
@@ -150,7 +145,9 @@ static gboolean set_source(const PlanContext *ctx, const ConfigKey *key, PlanDis
 static gboolean fill_disk(const PlanContext *ctx, const ConfigKey *key, PlanDisk *disk,
                           const PropStr *props, GError **error)
 {
-    disk->readonly = disk->cdrom || propstr_get_bool(props, "ro", FALSE);
+    /* A template's volumes are read-only on their storages, too; it is started for backups. */
+    disk->readonly =
+        disk->cdrom || propstr_get_bool(props, "ro", FALSE) || plan_bool(ctx, "template", FALSE);
     disk->iothread = propstr_get_bool(props, "iothread", FALSE);
     disk->queues = (guint)MIN(propstr_get_int(props, "queues", 0), MAX_QUEUES);
     disk->rerror = g_strdup(propstr_get(props, "rerror"));
@@ -175,8 +172,8 @@ gboolean plan_disk(const PlanContext *ctx, const ConfigKey *key, int index, GErr
         return TRUE;
     if (propstr_get_bool(props, "snapshot", FALSE))
         return plan_fail(ctx, key, error,
-                         "snapshot=1 works on Proxmox hosts only; remove it, or "
-                         "name a copy of the image");
+                         "snapshot=1 is not possible, as in Proxmox for machines since 10.0; "
+                         "remove it, or name a copy of the image");
     disk = g_new0(PlanDisk, 1);
     g_ptr_array_add(ctx->plan->disks, disk);
     disk->key = g_strdup(key->key);

@@ -21,7 +21,8 @@ static gboolean is_option(const char *word, const char *name)
 static gboolean extra_option(const PlanContext *ctx, const char *name, const char **value,
                              GError **error)
 {
-    static const char *const looked_for[] = {"kernel", "initrd", "append", "bios", "serial", NULL};
+    static const char *const looked_for[] = {"kernel", "initrd",  "append", "bios",
+                                             "serial", "sandbox", NULL};
     char **words = ctx->plan->extra;
 
     *value = NULL;
@@ -40,6 +41,13 @@ static gboolean extra_option(const PlanContext *ctx, const char *name, const cha
             *value = words[i];
     }
     return TRUE;
+}
+
+gboolean plan_has_option(const PlanContext *ctx, const char *name)
+{
+    const char *value;
+
+    return extra_option(ctx, name, &value, NULL) && value;
 }
 
 static gboolean has_serial0(const Plan *plan)

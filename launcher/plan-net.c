@@ -6,14 +6,12 @@
 
 #include "schema.h"
 
-/* The first descriptor that is ours to hand to QEMU: behind stdin, stdout, stderr. */
-#define FIRST_FD 3
-
 void plan_nic_free(PlanNic *nic)
 {
     g_free(nic->key);
     g_free(nic->bridge);
     g_free(nic->ifname);
+    g_free(nic->vlans);
     g_clear_pointer(&nic->hostfwd, g_ptr_array_unref);
     g_free(nic);
 }
@@ -32,33 +30,102 @@ static void derive_mac(const Plan *plan, PlanNic *nic)
     g_snprintf(nic->mac, sizeof(nic->mac), "BC:24:11:%.2s:%.2s:%.2s", sum, sum + 2, sum + 4);
 }
 
+/* What --nets-host-mtu says of @key: "net0=1500,net1=9000", 0 meaning that none was told. */
+static gboolean forced_mtu(const PlanContext *ctx, const char *key, gint64 *mtu, GError **error)
+{
+    const char *list = ctx->options->nets_host_mtu;
+    g_auto(GStrv) parts = g_strsplit(list ? list : "", ",", -1);
+
+    for (char **part = parts; *part; part++) {
+        const char *equals = strchr(*part, '=');
+        g_autofree char *name = equals ? g_strndup(*part, (gsize)(equals - *part)) : NULL;
+        guint64 value;
+
+        if (!name || !g_str_has_prefix(name, "net") ||
+            !propstr_uint(equals + 1, 0, 65535, &value, NULL)) {
+            g_set_error(error, PLAN_ERROR, PLAN_ERROR_OPTION,
+                        "--nets-host-mtu: '%s' is not netN=MTU", *part);
+            return FALSE;
+        }
+        if (strcmp(name, key) == 0)
+            *mtu = (gint64)value;
+    }
+    return TRUE;
+}
+
 /* mtu=1 means the bridge's, which is also the default. */
 static gboolean set_mtu(const PlanContext *ctx, const ConfigKey *key, PlanNic *nic, gint64 asked,
                         GError **error)
 {
-    guint bridge = nic->bridge ? host_bridge_mtu(ctx->host, nic->bridge) : 0;
+    guint bridge = nic->bridge ? host_bridge(ctx->host, nic->bridge).mtu : 0;
+    gint64 forced = -1;
 
+    if (!forced_mtu(ctx, nic->key, &forced, error))
+        return FALSE;
     nic->mtu = asked > 1 ? (guint)asked : bridge;
+    if (forced >= 0)
+        nic->mtu = (guint)forced;
     if (bridge && nic->mtu > bridge)
         return plan_fail(ctx, key, error, "mtu=%u is above that of bridge %s, %u", nic->mtu,
                          nic->bridge, bridge);
     return TRUE;
 }
 
-/* What Proxmox's own side would do on the host; leaving tag out would put a guest on a wrong net.
- */
-static gboolean check_host_side(const PlanContext *ctx, const ConfigKey *key, const PropStr *props,
-                                GError **error)
+static void add_vlan_range(NetVlans *vlans, guint first, guint last)
 {
-    if (propstr_get(props, "tag") || propstr_get(props, "trunks"))
+    for (guint vid = MAX(first, 1); vid <= MIN(last, 4094); vid++)
+        vlans->tagged[vid / 32] |= 1u << vid % 32;
+}
+
+/* trunks=10;20-30, which the schema has checked. */
+static void add_trunks(NetVlans *vlans, const char *trunks)
+{
+    g_auto(GStrv) ranges = g_strsplit(trunks, ";", -1);
+
+    for (char **range = ranges; *range; range++) {
+        const char *dash = strchr(*range, '-');
+        guint first = (guint)MIN(g_ascii_strtoull(*range, NULL, 10), 4095);
+        guint last = dash ? (guint)MIN(g_ascii_strtoull(dash + 1, NULL, 10), 4095) : first;
+
+        add_vlan_range(vlans, first, last);
+    }
+}
+
+/*
+ * What Proxmox gives a port of a bridge that tells VLANs apart: tag= without a tag, or else 1, and
+ * the trunks=; all of them when there is neither. On another bridge a guest that asks for a VLAN
+ * would be on a wrong net.
+ */
+static gboolean set_vlans(const PlanContext *ctx, const ConfigKey *key, PlanNic *nic,
+                          const PropStr *props, GError **error)
+{
+    const char *trunks = propstr_get(props, "trunks");
+    gboolean asked = propstr_get(props, "tag") || trunks;
+    NetLink bridge = host_bridge(ctx->host, nic->bridge);
+
+    if (asked && bridge.mtu && !bridge.vlans)
         return plan_fail(ctx, key, error,
-                         "VLANs (tag=, trunks=) are set up on Proxmox hosts only; name a bridge "
-                         "that is in the VLAN");
+                         "bridge %s does not tell VLANs apart (tag=, trunks=); 'ip link set %s "
+                         "type bridge vlan_filtering 1' makes it",
+                         nic->bridge, nic->bridge);
+    if (!bridge.vlans)
+        return TRUE;
+    nic->vlans = g_new0(NetVlans, 1);
+    nic->vlans->untagged = (guint16)propstr_get_int(props, "tag", 1);
+    if (trunks)
+        add_trunks(nic->vlans, trunks);
+    else if (!asked)
+        add_vlan_range(nic->vlans, 1, 4094);
+    return TRUE;
+}
+
+/* What Proxmox's own side would do on its hosts. */
+static void warn_of_host_side(const PlanContext *ctx, const ConfigKey *key, const PropStr *props)
+{
     if (propstr_get_bool(props, "firewall", FALSE))
         plan_warn(ctx, key, "firewall=1: there is no Proxmox firewall on this host");
     if (propstr_get(props, "rate"))
         plan_warn(ctx, key, "rate= is not applied on this host");
-    return TRUE;
 }
 
 static gboolean set_bridge(const PlanContext *ctx, const ConfigKey *key, PlanNic *nic,
@@ -71,7 +138,10 @@ static gboolean set_bridge(const PlanContext *ctx, const ConfigKey *key, PlanNic
     nic->bridge = g_strdup(bridge);
     nic->ifname = g_strdup_printf("tap%si%d", ctx->plan->id, nic->index);
     nic->vhost = ctx->host->vhost_net;
-    return check_host_side(ctx, key, props, error);
+    if (ctx->plan->proxmox)
+        return TRUE;
+    warn_of_host_side(ctx, key, props);
+    return set_vlans(ctx, key, nic, props, error);
 }
 
 gboolean plan_nic(const PlanContext *ctx, const ConfigKey *key, int index, GError **error)
@@ -162,18 +232,16 @@ static int by_index(gconstpointer a, gconstpointer b)
 
 gboolean plan_net_finish(const PlanContext *ctx, GError **error)
 {
-    int fd = FIRST_FD;
-
     g_ptr_array_sort(ctx->plan->nics, by_index);
     if (ctx->options->net && !apply_net_option(ctx, error))
         return FALSE;
     for (guint i = 0; i < ctx->plan->nics->len; i++) {
         PlanNic *nic = ctx->plan->nics->pdata[i];
 
-        if (!nic->bridge)
+        if (!nic->bridge || ctx->plan->proxmox)
             continue;
-        nic->first_fd = fd;
-        fd += (int)nic->queues * (nic->vhost ? 2 : 1);
+        nic->first_fd = ctx->plan->next_fd;
+        ctx->plan->next_fd += (int)nic->queues * (nic->vhost ? 2 : 1);
     }
     return TRUE;
 }

@@ -37,6 +37,9 @@ gboolean plan_bool(const PlanContext *ctx, const char *key, gboolean fallback);
 gboolean plan_number(const PlanContext *ctx, const char *key, guint64 min, guint64 max,
                      guint64 fallback, guint64 *value, GError **error);
 
+/* A path in the run directory, by guest id and @suffix. */
+char *plan_runtime_path(const Plan *plan, const char *suffix);
+
 /* plan-cpu.c: model, flags, sockets, cores. Needs ->kvm. */
 gboolean plan_cpu(const PlanContext *ctx, GError **error);
 
@@ -59,7 +62,18 @@ gboolean plan_net_finish(const PlanContext *ctx, GError **error);
 
 void plan_nic_free(PlanNic *nic);
 
+/* plan-share.c: one virtiofs key. */
+gboolean plan_share(const PlanContext *ctx, const ConfigKey *key, int index, GError **error);
+
+void plan_share_free(PlanShare *share);
+
+/* Sorts the shares and gives them, and the vsock device if there is to be one, descriptors. */
+void plan_share_finish(const PlanContext *ctx);
+
 /* plan-kernel.c: kernel, initrd, command line, and what args say of them. Needs disks, serials. */
 gboolean plan_kernel(const PlanContext *ctx, gboolean has_boot_disk, GError **error);
+
+/* Whether the words of args or of the command line have QEMU's option @name. */
+gboolean plan_has_option(const PlanContext *ctx, const char *name);
 
 #endif

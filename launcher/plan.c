@@ -10,6 +10,12 @@
 /* Proxmox's. */
 #define DEFAULT_MEMORY_MIB 512
 
+/* What QEMU may have beside the guest's memory; TCG alone keeps up to 1 GiB of translated code. */
+#define MEMORY_OVERHEAD_MIB 2048
+
+/* The first descriptor that is ours to hand to QEMU: behind stdin, stdout, stderr. */
+#define FIRST_FD 3
+
 /* Proxmox's; a tap's name must fit into 15 characters: "tap" 9 digits "i31". */
 #define MAX_ID 999999999
 
@@ -108,8 +114,7 @@ static gboolean plan_id(const PlanContext *ctx, GError **error)
     return TRUE;
 }
 
-/* A path in the run directory, by guest id and @suffix. */
-static char *runtime_path(const Plan *plan, const char *suffix)
+char *plan_runtime_path(const Plan *plan, const char *suffix)
 {
     return g_strdup_printf("%s/%s.%s", plan->runtime_dir, plan->id, suffix);
 }
@@ -117,31 +122,76 @@ static char *runtime_path(const Plan *plan, const char *suffix)
 static gboolean plan_paths(const PlanContext *ctx, GError **error)
 {
     Plan *plan = ctx->plan;
-    /* The longest name in it: "999999999.serial0". */
-    gsize longest = strlen(plan->id) + strlen("/.serial0");
+    /* The longest name in it: "999999999.virtiofs0". */
+    gsize longest = strlen(plan->id) + strlen("/.virtiofs0");
 
-    plan->runtime_dir = host_runtime_dir(ctx->host, ctx->options->runtime_dir);
+    plan->runtime_dir = host_runtime_dir(ctx->host, ctx->options->runtime_dir, ctx->options->user);
     if (strlen(plan->runtime_dir) + longest >= sizeof(((struct sockaddr_un *)0)->sun_path))
         return plan_fail(ctx, NULL, error,
                          "the run directory's name is too long for a socket (%s); choose another "
                          "by --runtime-dir",
                          plan->runtime_dir);
-    plan->pidfile = runtime_path(plan, "pid");
-    plan->qmp = runtime_path(plan, "qmp");
+    plan->pidfile = plan_runtime_path(plan, "pid");
+    plan->qmp = plan_runtime_path(plan, "qmp");
     plan->qemu = host_find(ctx->host, HOST_QEMU, ctx->options->qemu, error);
-    return plan->qemu != NULL;
+    if (!plan->qemu)
+        return FALSE;
+    plan->pve_qemu = plan->proxmox && host_is_pve_qemu(ctx->host, plan->qemu);
+    if (plan->proxmox)
+        plan->scripts = host_proxmox_scripts(ctx->host);
+    return TRUE;
+}
+
+/* Without Proxmox's revision ("+pve0"), unless QEMU is Proxmox's, which alone knows of it. */
+static void set_machine(Plan *plan, const char *type)
+{
+    const char *revision = strchr(type, '+');
+
+    if (revision && !plan->pve_qemu)
+        plan->machine = g_strndup(type, (gsize)(revision - type));
+    else
+        plan->machine = g_strdup(type);
 }
 
 static gboolean plan_machine(const PlanContext *ctx, GError **error)
 {
     const ConfigKey *key = config_find(ctx->config, "machine");
+    const char *forced = ctx->options->force_machine;
     g_autoptr(PropStr) props = NULL;
-    const char *type;
 
+    if (forced && !schema_is_machine(forced)) {
+        g_autofree char *quoted = propstr_quote(forced);
+
+        g_set_error(error, PLAN_ERROR, PLAN_ERROR_OPTION,
+                    "--force-machine: %s is not microvm or microvm-X.Y", quoted);
+        return FALSE;
+    }
     if (key && !(props = plan_parse(ctx, key, schema_machine, error)))
         return FALSE;
-    type = props ? propstr_get(props, "type") : NULL;
-    ctx->plan->machine = g_strdup(type ? type : "microvm");
+    set_machine(ctx->plan, forced ? forced : props ? propstr_get(props, "type") : "microvm");
+    return TRUE;
+}
+
+/* The state of a guest that was suspended to disk; its volume is a device or a file. */
+static gboolean plan_vmstate(const PlanContext *ctx, const ConfigKey *key, int index,
+                             GError **error)
+{
+    GError *cause = NULL;
+    g_autoptr(VolumeId) id = volume_id_parse(key->value, &cause);
+    g_autoptr(DiskSource) source = NULL;
+
+    (void)index;
+    if (!ctx->plan->pve_qemu)
+        return plan_fail(ctx, key, error,
+                         "a suspended guest goes on in Proxmox's QEMU only, on its hosts; remove "
+                         "the line to start the guest anew");
+    if (id)
+        source = storage_resolve(ctx->storages, id, NULL, &cause);
+    if (!source)
+        return plan_fail_because(ctx, key, error, cause);
+    if (!source->path)
+        return plan_fail(ctx, key, error, "the state cannot be read from Ceph without 'krbd 1'");
+    ctx->plan->loadstate = g_strdup(source->path);
     return TRUE;
 }
 
@@ -156,28 +206,42 @@ static void plan_rtc(const PlanContext *ctx)
     ctx->plan->rtc_driftfix = plan_bool(ctx, "tdf", FALSE);
 }
 
-/* Huge pages come from the kernel's pool by memfd, so that no hugetlbfs need be mounted. */
+/*
+ * Huge pages come from the kernel's pool by memfd, so that no hugetlbfs need be mounted. On
+ * Proxmox's hosts its own side has allocated them, and mounted it.
+ */
+static gboolean plan_hugepages(const PlanContext *ctx, GError **error)
+{
+    const ConfigKey *key = config_find(ctx->config, "hugepages");
+    Plan *plan = ctx->plan;
+    gboolean any;
+
+    if (!key)
+        return TRUE;
+    any = strcmp(key->value, "any") == 0;
+    plan->hugepage_mib = strcmp(key->value, "1024") == 0 ? 1024 : 2;
+    if (any && plan->proxmox && ctx->host->pages_1g && plan->memory_mib % 1024 == 0)
+        plan->hugepage_mib = 1024;
+    if (plan->memory_mib % plan->hugepage_mib)
+        return plan_fail(ctx, key, error, "memory: %" G_GUINT64_FORMAT " is not a multiple of %u",
+                         plan->memory_mib, plan->hugepage_mib);
+    if (plan->proxmox)
+        plan->hugepage_dir =
+            g_strdup_printf(HOST_PROXMOX_HUGEPAGES "/%ukB", plan->hugepage_mib * 1024);
+    return TRUE;
+}
+
 static gboolean plan_memory(const PlanContext *ctx, GError **error)
 {
     const ConfigKey *key = config_find(ctx->config, "memory");
-    const char *pages = config_get(ctx->config, "hugepages");
     g_autoptr(PropStr) props = NULL;
-    guint64 page;
 
     if (key && !(props = plan_parse(ctx, key, schema_memory, error)))
         return FALSE;
     ctx->plan->memory_mib = DEFAULT_MEMORY_MIB;
     if (props)
         ctx->plan->memory_mib = (guint64)propstr_get_int(props, "current", DEFAULT_MEMORY_MIB);
-    if (!pages)
-        return TRUE;
-    page = strcmp(pages, "1024") == 0 ? 1024 : 2;
-    if (ctx->plan->memory_mib % page)
-        return plan_fail(ctx, config_find(ctx->config, "hugepages"), error,
-                         "memory: %" G_GUINT64_FORMAT " is not a multiple of %" G_GUINT64_FORMAT,
-                         ctx->plan->memory_mib, page);
-    ctx->plan->hugepage_mib = (guint)page;
-    return TRUE;
+    return plan_hugepages(ctx, error);
 }
 
 /* The board has no SMBIOS tables, and QEMU no -smbios with it; the UUID has an option of its own.
@@ -199,12 +263,39 @@ static gboolean plan_smbios(const PlanContext *ctx, const ConfigKey *key, int in
     return TRUE;
 }
 
+/* Proxmox allocates huge pages only for guests that have it. */
 static gboolean plan_numa(const PlanContext *ctx, const ConfigKey *key, int index, GError **error)
 {
     (void)index;
-    if (!plan_bool(ctx, "numa", FALSE))
+    (void)error;
+    if (plan_bool(ctx, "numa", FALSE))
+        plan_warn(ctx, key, "the board has no NUMA nodes; the guest sees one");
+    return TRUE;
+}
+
+/* What Proxmox's own side would give the guest's cgroup. */
+static void plan_limits(const PlanContext *ctx)
+{
+    const char *limit = config_get(ctx->config, "cpulimit");
+    const char *units = config_get(ctx->config, "cpuunits");
+
+    if (ctx->plan->proxmox)
+        return;
+    if (limit)
+        ctx->plan->cpu_max = (guint64)(MIN(g_ascii_strtod(limit, NULL), 10000) * 100000);
+    if (units)
+        ctx->plan->cpu_weight = MIN(g_ascii_strtoull(units, NULL, 10), 10000);
+    ctx->plan->memory_max = (ctx->plan->memory_mib + MEMORY_OVERHEAD_MIB) << 20;
+}
+
+static gboolean plan_user(const PlanContext *ctx, GError **error)
+{
+    ctx->plan->user = g_strdup(ctx->options->user);
+    if (!ctx->plan->user || !ctx->plan->proxmox)
         return TRUE;
-    return plan_fail(ctx, key, error, "the board's ACPI tables have no NUMA nodes; write numa: 0");
+    g_set_error(error, PLAN_ERROR, PLAN_ERROR_OPTION,
+                "--user: on Proxmox hosts QEMU runs as root, which its network scripts need");
+    return FALSE;
 }
 
 static gboolean plan_basics(const PlanContext *ctx, GError **error)
@@ -223,7 +314,10 @@ static gboolean plan_basics(const PlanContext *ctx, GError **error)
         plan->affinity_line = affinity->line;
     }
     plan_rtc(ctx);
-    return plan_memory(ctx, error) && plan_machine(ctx, error) && plan_cpu(ctx, error);
+    if (!plan_memory(ctx, error))
+        return FALSE;
+    plan_limits(ctx);
+    return plan_user(ctx, error) && plan_machine(ctx, error) && plan_cpu(ctx, error);
 }
 
 static gboolean plan_serial(const PlanContext *ctx, const ConfigKey *key, int index, GError **error)
@@ -234,7 +328,7 @@ static gboolean plan_serial(const PlanContext *ctx, const ConfigKey *key, int in
     g_ptr_array_add(ctx->plan->serials, serial);
     serial->index = index;
     if (strcmp(key->value, "socket") == 0)
-        serial->path = runtime_path(ctx->plan, key->key);
+        serial->path = plan_runtime_path(ctx->plan, key->key);
     else
         serial->device = g_strdup(key->value);
     return TRUE;
@@ -248,7 +342,7 @@ static gboolean plan_agent(const PlanContext *ctx, const ConfigKey *key, int ind
     if (!props)
         return FALSE;
     if (propstr_get_bool(props, "enabled", FALSE))
-        ctx->plan->agent = runtime_path(ctx->plan, "qga");
+        ctx->plan->agent = plan_runtime_path(ctx->plan, "qga");
     return TRUE;
 }
 
@@ -290,15 +384,26 @@ static const struct {
     const char *key;
     PlanKeyFunc plan;
 } used_keys[] = {
-    {"acpi", NULL},      {"affinity", NULL},      {"agent", plan_agent},   {"allow-ksm", NULL},
-    {"arch", NULL},      {"args", NULL},          {"balloon", NULL},       {"bios", NULL},
-    {"boot", NULL},      {"bootdisk", NULL},      {"cores", NULL},         {"cpu", NULL},
-    {"freeze", NULL},    {"hugepages", NULL},     {"ide", plan_disk},      {"kvm", NULL},
-    {"localtime", NULL}, {"machine", NULL},       {"memory", NULL},        {"name", NULL},
-    {"net", plan_nic},   {"numa", plan_numa},     {"reboot", NULL},        {"rng", plan_rng},
-    {"scsi", plan_disk}, {"serial", plan_serial}, {"smbios", plan_smbios}, {"smp", NULL},
-    {"sockets", NULL},   {"startdate", NULL},     {"tablet", NULL},        {"tdf", NULL},
-    {"vcpus", NULL},     {"vga", plan_vga},       {"virtio", plan_disk},   {"vmgenid", NULL},
+    {"acpi", NULL},           {"affinity", NULL},
+    {"agent", plan_agent},    {"allow-ksm", NULL},
+    {"arch", NULL},           {"args", NULL},
+    {"balloon", NULL},        {"bios", NULL},
+    {"boot", NULL},           {"bootdisk", NULL},
+    {"cores", NULL},          {"cpu", NULL},
+    {"freeze", NULL},         {"hugepages", NULL},
+    {"ide", plan_disk},       {"kvm", NULL},
+    {"localtime", NULL},      {"machine", NULL},
+    {"memory", NULL},         {"name", NULL},
+    {"net", plan_nic},        {"numa", plan_numa},
+    {"reboot", NULL},         {"rng", plan_rng},
+    {"scsi", plan_disk},      {"serial", plan_serial},
+    {"smbios", plan_smbios},  {"smp", NULL},
+    {"sockets", NULL},        {"startdate", NULL},
+    {"tablet", NULL},         {"tdf", NULL},
+    {"vcpus", NULL},          {"vga", plan_vga},
+    {"virtio", plan_disk},    {"vmgenid", NULL},
+    {"virtiofs", plan_share}, {"cpulimit", NULL},
+    {"cpuunits", NULL},       {"vmstate", plan_vmstate},
 };
 
 /* "scsi" of "scsi12", with 12 in @index; -1 for a key without a number. */
@@ -320,16 +425,22 @@ static gboolean plan_key(const PlanContext *ctx, const ConfigKey *key, GError **
         if (strcmp(family, used_keys[i].key) == 0)
             return !used_keys[i].plan || used_keys[i].plan(ctx, key, index, error);
     }
-    if (row && row->fate == SCHEMA_USED)
-        return plan_fail(
-            ctx, key, error,
-            "this version cannot give a guest this; remove the line, or do it in args");
+    g_assert(row && row->fate != SCHEMA_USED);
     return TRUE;
 }
 
 static int by_serial(gconstpointer a, gconstpointer b)
 {
     return (*(PlanSerial *const *)a)->index - (*(PlanSerial *const *)b)->index;
+}
+
+/*
+ * Proxmox's QEMU must run as root and start network scripts. Elsewhere whoever names a -sandbox
+ * has the last word.
+ */
+static void plan_sandbox(const PlanContext *ctx)
+{
+    ctx->plan->sandbox = !ctx->plan->proxmox && !plan_has_option(ctx, "sandbox");
 }
 
 static gboolean plan_keys(const PlanContext *ctx, GError **error)
@@ -344,7 +455,11 @@ static gboolean plan_keys(const PlanContext *ctx, GError **error)
         plan->virtio_serial |= ((PlanSerial *)plan->serials->pdata[i])->index > 0;
     plan->virtio_serial |= plan->agent != NULL;
     plan->balloon = g_strcmp0(config_get(ctx->config, "balloon"), "0") != 0;
-    return plan_net_finish(ctx, error);
+    plan_sandbox(ctx);
+    if (!plan_net_finish(ctx, error))
+        return FALSE;
+    plan_share_finish(ctx);
+    return TRUE;
 }
 
 /* The words of args, then those after "--". They are appended and nothing else. */
@@ -371,9 +486,17 @@ static void request_slot(GArray *requests, SlotUse use, int index, int *slot)
     g_array_append_val(requests, request);
 }
 
+static SlotBoard board_of(const Plan *plan)
+{
+    if (plan->acpi)
+        return BOARD_ACPI;
+    return g_str_has_prefix(plan->machine, "microvm-9.") ? BOARD_NO_ACPI_OLD : BOARD_NO_ACPI;
+}
+
 static gboolean plan_slots(const PlanContext *ctx, gboolean has_boot_disk, GError **error)
 {
     Plan *plan = ctx->plan;
+    SlotBoard board = board_of(plan);
     g_autoptr(GArray) requests = g_array_new(FALSE, FALSE, sizeof(SlotRequest));
 
     for (guint i = 0; i < plan->disks->len; i++) {
@@ -396,26 +519,31 @@ static gboolean plan_slots(const PlanContext *ctx, gboolean has_boot_disk, GErro
         request_slot(requests, SLOT_BALLOON, 0, &plan->balloon_slot);
     if (plan->rng_source)
         request_slot(requests, SLOT_RNG, 0, &plan->rng_slot);
-    if (slots_assign(requests, plan->acpi)) {
-        if (plan->kvm && requests->len > slots_good(plan->acpi))
+    for (guint i = 0; i < plan->shares->len; i++)
+        request_slot(requests, SLOT_SHARE, 0, &((PlanShare *)plan->shares->pdata[i])->slot);
+    if (plan->cid)
+        request_slot(requests, SLOT_VSOCK, 0, &plan->vsock_slot);
+    if (slots_assign(requests, board)) {
+        if (plan->kvm && requests->len > slots_good(board))
             plan_warn(ctx, NULL,
                       "%u virtio devices: under KVM, those beyond %u may lose interrupts to the "
                       "serial port, clock or power button",
-                      requests->len, slots_good(plan->acpi));
+                      requests->len, slots_good(board));
         return TRUE;
     }
     return plan_fail(ctx, NULL, error,
                      "%u virtio devices, and the board has %u places for them%s; remove some, or "
                      "put them on PCIe, which takes 31 more: 'args: -machine pcie=on -device "
                      "virtio-…-pci,…'",
-                     requests->len, slots_available(plan->acpi), plan->acpi ? "" : " without ACPI");
+                     requests->len, slots_available(board), plan->acpi ? "" : " without ACPI");
 }
 
 static gboolean plan_all(const PlanContext *ctx, GError **error)
 {
     gboolean has_boot_disk;
 
-    ctx->plan->daemonize = ctx->options->daemonize;
+    ctx->plan->proxmox = ctx->host->proxmox;
+    ctx->plan->daemonize = ctx->options->daemonize || ctx->plan->proxmox;
     return plan_id(ctx, error) && plan_paths(ctx, error) && plan_basics(ctx, error) &&
            plan_extra(ctx, error) && plan_keys(ctx, error) &&
            plan_boot_order(ctx, &has_boot_disk, error) && plan_kernel(ctx, has_boot_disk, error) &&
@@ -432,6 +560,8 @@ Plan *plan_new(const Config *config, const Storages *storages, const Host *host,
     plan->disks = g_ptr_array_new_with_free_func((GDestroyNotify)plan_disk_free);
     plan->nics = g_ptr_array_new_with_free_func((GDestroyNotify)plan_nic_free);
     plan->serials = g_ptr_array_new();
+    plan->shares = g_ptr_array_new_with_free_func((GDestroyNotify)plan_share_free);
+    plan->next_fd = FIRST_FD;
     plan->check_files = g_ptr_array_new_with_free_func(g_free);
     plan->warnings = g_ptr_array_new_with_free_func(g_free);
     return plan_all(&ctx, error) ? g_steal_pointer(&plan) : NULL;
@@ -453,6 +583,7 @@ void plan_free(Plan *plan)
         return;
     g_ptr_array_foreach(plan->serials, plan_serial_free, NULL);
     g_ptr_array_unref(plan->serials);
+    g_ptr_array_unref(plan->shares);
     g_ptr_array_unref(plan->disks);
     g_ptr_array_unref(plan->nics);
     g_ptr_array_unref(plan->check_files);
@@ -465,10 +596,13 @@ void plan_free(Plan *plan)
     g_free(plan->runtime_dir);
     g_free(plan->pidfile);
     g_free(plan->qmp);
+    g_free(plan->loadstate);
+    g_free(plan->user);
     g_free(plan->machine);
     g_free(plan->cpu);
     g_free(plan->uuid);
     g_free(plan->affinity);
+    g_free(plan->hugepage_dir);
     g_free(plan->rtc_base);
     g_free(plan->agent);
     g_free(plan->rng_source);

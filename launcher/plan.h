@@ -29,8 +29,15 @@ typedef struct {
     const char *initrd;          /* NULL: looked up */
     const char *runtime_dir;     /* NULL: host_runtime_dir() */
     const char *net;             /* "user[,hostfwd=…]…", or NULL: bridges */
+    const char *force_machine;   /* instead of the config's machine type; or NULL */
+    const char *force_cpu;       /* the value of -cpu; or NULL */
+    const char *nets_host_mtu;   /* "net0=1500,net1=9000": instead of the config's; or NULL */
     const char *const *trailing; /* words for QEMU after "--", NULL-terminated; or NULL */
+    const char *directory_cfg;   /* where shared directories are; or NULL */
+    const char *virtiofsd;       /* NULL: looked up */
+    const char *user;            /* whom QEMU runs as; NULL: whoever started us */
     gboolean daemonize;
+    gboolean vsock;
 } PlanOptions;
 
 /* A disk: throttle node over format node over the node of the file, device or network volume. */
@@ -66,14 +73,28 @@ typedef struct {
     char mac[18];
     char *bridge;       /* NULL: QEMU's user network */
     char *ifname;       /* of the tap, at most 15 characters */
+    NetVlans *vlans;    /* NULL: those that the bridge gives its ports */
     GPtrArray *hostfwd; /* user network: of char *, "tcp:127.0.0.1:2222-:22" */
     guint queues;       /* at least 1 */
     guint mtu;          /* told to the guest; 0: not told */
     gboolean link_down; /* the tap is left down */
     gboolean vhost;
-    int first_fd; /* taps at first_fd …, then as many vhost descriptors; -1: user network */
+    int first_fd; /* taps at first_fd …, then as many vhost descriptors; -1: none of ours */
     int slot;
 } PlanNic;
+
+/* A directory of the host's, by virtiofs. */
+typedef struct {
+    char *key; /* "virtiofs0": the chardev's id and the device's */
+    int index;
+    unsigned line;
+    char *tag;            /* what the guest mounts */
+    char *path;           /* of the socket that virtiofsd listens on */
+    char *directory;      /* NULL: virtiofsd runs already */
+    GPtrArray *virtiofsd; /* its words, but for the socket; NULL likewise */
+    int fd;               /* our end of the connection to it; -1 likewise */
+    int slot;
+} PlanShare;
 
 typedef struct {
     int index;    /* 0: the ISA port ttyS0; 1 to 3: virtio consoles */
@@ -87,6 +108,15 @@ typedef struct {
     char *qemu;
     char *runtime_dir, *pidfile, *qmp;
     gboolean daemonize;
+    gboolean proxmox;    /* Proxmox's tools run the guest, and its scripts make the taps */
+    gboolean pve_qemu;   /* QEMU is Proxmox's */
+    const char *scripts; /* the directory of Proxmox's network scripts */
+    gboolean sandbox;    /* QEMU may not start programs or change users */
+    char *user;          /* whom QEMU runs as; NULL: whoever started us */
+    guint64 cpu_max;     /* µs of CPU time in each 100 ms; 0: no limit */
+    guint64 cpu_weight;  /* of cgroup v2; 0: none given */
+    guint64 memory_max;  /* bytes of the guest with all that serves it; 0: no limit */
+    char *loadstate;     /* saved state to go on from; NULL: none */
 
     char *machine; /* "microvm", or a versioned name of it */
     gboolean kvm, acpi, ksm;
@@ -99,16 +129,21 @@ typedef struct {
     unsigned affinity_line;
     guint64 memory_mib;
     guint hugepage_mib; /* 0: no huge pages */
+    char *hugepage_dir; /* a hugetlbfs; NULL: by memfd */
     char *uuid;         /* NULL: none */
     char *rtc_base;     /* "localtime" or a date; NULL: UTC now */
     gboolean rtc_driftfix;
     gboolean no_reboot, frozen;
 
     GPtrArray *disks, *nics, *serials; /* of PlanDisk, PlanNic, PlanSerial *, by their slots */
+    GPtrArray *shares;                 /* of PlanShare * */
+    int next_fd;                       /* descriptors below it are spoken for */
 
     char *agent; /* socket path; NULL: no agent */
     gboolean balloon;
-    int balloon_slot, serial_slot, rng_slot;
+    int balloon_slot, serial_slot, rng_slot, vsock_slot;
+    guint cid;              /* the guest's vsock address; 0: no vsock */
+    int vsock_fd;           /* -1: QEMU opens the device */
     gboolean virtio_serial; /* agent or serial1 to serial3 */
     char *rng_source;       /* NULL: no rng */
     guint64 rng_max_bytes;  /* in every ->rng_period; 0: no limit */

@@ -10,6 +10,8 @@ struct PropStr {
     const PropSpec *specs;
     char **values; /* one for each of ->specs, NULL where it was not given */
     gsize n;
+    gsize *given; /* indexes of those that were: few, of many that could be */
+    gsize n_given;
 };
 
 G_DEFINE_QUARK(propstr - error - quark, propstr_error)
@@ -508,6 +510,7 @@ static gboolean check_values(PropStr *props, GError **error)
                         spec->name);
             return FALSE;
         }
+        props->given[props->n_given++] = i;
         if (!check_value(spec, &props->values[i], error)) {
             g_prefix_error(error, "%s: ", spec->name);
             return FALSE;
@@ -526,6 +529,7 @@ PropStr *propstr_parse(const char *text, const PropSpec *specs, GError **error)
     while (specs[props->n].name)
         props->n++;
     props->values = g_new0(char *, props->n);
+    props->given = g_new(gsize, props->n);
 
     while (next) {
         char *part = next;
@@ -548,15 +552,19 @@ void propstr_free(PropStr *props)
     for (gsize i = 0; i < props->n; i++)
         g_free(props->values[i]);
     g_free(props->values);
+    g_free(props->given);
     g_free(props);
 }
 
 const char *propstr_get(const PropStr *props, const char *name)
 {
-    gssize i = find_spec(props->specs, name);
+    for (gsize i = 0; i < props->n_given; i++) {
+        const char *given = props->specs[props->given[i]].name;
 
-    g_assert(i >= 0);
-    return props->values[i];
+        if (*given == *name && strcmp(given, name) == 0)
+            return props->values[props->given[i]];
+    }
+    return NULL;
 }
 
 gboolean propstr_get_bool(const PropStr *props, const char *name, gboolean fallback)

@@ -298,6 +298,11 @@ gboolean rule_check_ide2(const char *value, const PropStr *props, GError **error
     return rule_check_drive(value, props, error);
 }
 
+gboolean schema_is_machine(const char *type)
+{
+    return rule_matches(type, "microvm(-[0-9]{1,4}\\.[0-9]{1,4}(\\+pve[0-9]{1,4})?)?");
+}
+
 gboolean rule_check_machine(const char *value, const PropStr *props, GError **error)
 {
     const char *type = propstr_get(props, "type");
@@ -305,7 +310,7 @@ gboolean rule_check_machine(const char *value, const PropStr *props, GError **er
     (void)value;
     if (!type)
         return rule_fail(error, "the type is missing; write machine: microvm");
-    if (!rule_matches(type, "microvm(-[0-9]{1,4}\\.[0-9]{1,4}(\\+pve[0-9]{1,4})?)?")) {
+    if (!schema_is_machine(type)) {
         g_autofree char *quoted = propstr_quote(type);
 
         return rule_fail(error, "unknown machine %s; write machine: microvm", quoted);
@@ -499,6 +504,18 @@ gboolean rule_format_virtiofs(const char *value, const PropStr *props, GError **
     return TRUE;
 }
 
+/* The size of the tag in virtio-fs' config space. */
+#define FS_TAG_MAX 36
+
+gboolean rule_check_virtiofs(const char *value, const PropStr *props, GError **error)
+{
+    (void)value;
+    if (strlen(propstr_get(props, "dirid")) > FS_TAG_MAX)
+        return rule_fail(error, "dirid is also the tag that the guest mounts, at most %d bytes",
+                         FS_TAG_MAX);
+    return TRUE;
+}
+
 gboolean rule_check_memory(const char *value, const PropStr *props, GError **error)
 {
     (void)value;
@@ -590,14 +607,5 @@ gboolean rule_check_tablet(const char *value, const PropStr *props, GError **err
         return rule_fail(error,
                          "the board has no USB for a tablet, and no display; write tablet: 0 or "
                          "remove the line");
-    return TRUE;
-}
-
-gboolean rule_check_numa(const char *value, const PropStr *props, GError **error)
-{
-    (void)props;
-    if (!g_str_equal(value, "0"))
-        return rule_fail(error, "the board's ACPI tables have no NUMA nodes; write numa: 0 or "
-                                "remove the line");
     return TRUE;
 }

@@ -44,6 +44,7 @@ gboolean rule_format_bootdisk(const char *value, const PropStr *props, GError **
 gboolean rule_format_smbios1(const char *value, const PropStr *props, GError **error);
 gboolean rule_check_smbios1(const char *value, const PropStr *props, GError **error);
 gboolean rule_format_virtiofs(const char *value, const PropStr *props, GError **error);
+gboolean rule_check_virtiofs(const char *value, const PropStr *props, GError **error);
 gboolean rule_check_memory(const char *value, const PropStr *props, GError **error);
 gboolean rule_check_hugepages(const char *value, const PropStr *props, GError **error);
 gboolean rule_check_serial(const char *value, const PropStr *props, GError **error);
@@ -52,7 +53,6 @@ gboolean rule_check_bios(const char *value, const PropStr *props, GError **error
 gboolean rule_check_startdate(const char *value, const PropStr *props, GError **error);
 gboolean rule_check_vmgenid(const char *value, const PropStr *props, GError **error);
 gboolean rule_check_args(const char *value, const PropStr *props, GError **error);
-gboolean rule_check_numa(const char *value, const PropStr *props, GError **error);
 gboolean rule_check_tablet(const char *value, const PropStr *props, GError **error);
 
 #endif

@@ -65,6 +65,9 @@ const SchemaKey *schema_lookup(const char *key, int *index);
  */
 gboolean schema_check(Config *config, gboolean strict, GError **error);
 
+/* Whether @type is a name of this board: microvm, or microvm-X.Y with Proxmox's revision. */
+gboolean schema_is_machine(const char *type);
+
 /* The PropSpec tables plan.c parses values with. */
 extern const PropSpec schema_memory[];
 extern const PropSpec schema_net[];

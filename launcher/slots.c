@@ -38,8 +38,25 @@ static const Layout with_acpi = {
         },
 };
 
-/* Slot N has IRQ 5 + N, and 8 is the RTC's. */
+/* The lines of the first I/O APIC that no other device of the board has. */
 static const Layout without_acpi = {
+    .slots = 10,
+    .homes =
+        {
+            [SLOT_BOOT_DISK] = {9, 1, 0},
+            [SLOT_DISK] = {8, 3, 1},
+            [SLOT_CDROM] = {5, 1, 0},
+            [SLOT_NIC] = {4, 2, 0},
+            [SLOT_SHARE] = {2, 1, 0},
+            [SLOT_VSOCK] = {2, 1, 0},
+            [SLOT_RNG] = {2, 1, 0},
+            [SLOT_BALLOON] = {1, 1, 0},
+            [SLOT_SERIAL] = {0, 1, 0},
+        },
+};
+
+/* Slot N has IRQ 5 + N, and 8 is the RTC's. */
+static const Layout old_without_acpi = {
     .slots = 8,
     .unusable = 1 << 3,
     .homes =
@@ -56,14 +73,20 @@ static const Layout without_acpi = {
         },
 };
 
-static const Layout *layout_for(gboolean acpi)
+static const Layout *layout_for(SlotBoard board)
 {
-    return acpi ? &with_acpi : &without_acpi;
+    static const Layout *const layouts[] = {
+        [BOARD_ACPI] = &with_acpi,
+        [BOARD_NO_ACPI] = &without_acpi,
+        [BOARD_NO_ACPI_OLD] = &old_without_acpi,
+    };
+
+    return layouts[board];
 }
 
-guint slots_available(gboolean acpi)
+guint slots_available(SlotBoard board)
 {
-    const Layout *layout = layout_for(acpi);
+    const Layout *layout = layout_for(board);
 
     return (guint)layout->slots - (guint)__builtin_popcount(layout->unusable);
 }
@@ -96,17 +119,17 @@ static int next_free(const Layout *layout, guint32 taken, int home)
     return slot >= 0 ? slot : nearest_free(layout, taken, home);
 }
 
-guint slots_good(gboolean acpi)
+guint slots_good(SlotBoard board)
 {
-    return slots_available(acpi) - (guint)__builtin_popcount(layout_for(acpi)->last);
+    return slots_available(board) - (guint)__builtin_popcount(layout_for(board)->last);
 }
 
-gboolean slots_assign(GArray *requests, gboolean acpi)
+gboolean slots_assign(GArray *requests, SlotBoard board)
 {
-    const Layout *layout = layout_for(acpi);
+    const Layout *layout = layout_for(board);
     guint32 taken = layout->unusable;
 
-    if (requests->len > slots_available(acpi))
+    if (requests->len > slots_available(board))
         return FALSE;
     for (guint i = 0; i < requests->len; i++) {
         SlotRequest *request = &g_array_index(requests, SlotRequest, i);

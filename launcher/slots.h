@@ -30,20 +30,24 @@ typedef struct {
     int *slot; /* gets the slot */
 } SlotRequest;
 
-/*
- * How many devices fit: 24 with ACPI, 7 without, where one transport of the board's 8 has the RTC's
- * interrupt.
- */
-guint slots_available(gboolean acpi);
+/* How the board lays out its transports and their interrupt lines. */
+typedef enum {
+    BOARD_ACPI,        /* 24 */
+    BOARD_NO_ACPI,     /* 10 */
+    BOARD_NO_ACPI_OLD, /* microvm-9.2: 8, and one has the clock's interrupt line */
+} SlotBoard;
+
+/* How many devices fit. */
+guint slots_available(SlotBoard board);
 
 /* How many of those fit before one has to take a slot whose interrupt KVM may mix up with
  * another's. */
-guint slots_good(gboolean acpi);
+guint slots_good(SlotBoard board);
 
 /*
  * Gives every request of @requests (an array of SlotRequest) a slot. Where two want the same one,
  * the earlier request has it. FALSE: there are more than slots_available().
  */
-gboolean slots_assign(GArray *requests, gboolean acpi);
+gboolean slots_assign(GArray *requests, SlotBoard board);
 
 #endif

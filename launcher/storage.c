@@ -3,6 +3,7 @@
 
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "config.h"
 
@@ -148,36 +149,57 @@ static void parse_text(Reader *reader, Storages *storages, const char *text)
     }
 }
 
-Storages *storage_load(const char *file, GPtrArray *warnings, GError **error)
+static Storages *storages_new(void)
 {
-    g_autoptr(Storages) storages = g_new0(Storages, 1);
-    Storage *local;
+    Storages *storages = g_new0(Storages, 1);
 
     storages->by_id = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, storage_entry_free);
-    if (file) {
-        Reader reader = {.file = file, .warnings = warnings};
-        g_autoptr(GError) cause = NULL;
-        gsize len;
-        g_autofree char *text = config_read_text(file, &len, &cause);
+    return storages;
+}
 
-        if (!text) {
-            fail(error, STORAGE_ERROR_READ, "%s", cause->message);
-            return NULL;
-        }
-        if (strlen(text) != len) {
-            fail(error, STORAGE_ERROR_SYNTAX, "%s: holds a NUL byte; it must be text", file);
-            return NULL;
-        }
-        parse_text(&reader, storages, text);
-    }
-    local = g_hash_table_lookup(storages->by_id, "local");
+/* What Proxmox has without being told. */
+static void add_local(Storages *storages)
+{
+    Storage *local = g_hash_table_lookup(storages->by_id, "local");
+
     if (!local) {
         local = storage_entry_new("local", "dir");
         g_hash_table_insert(storages->by_id, local->id, local);
     }
     if (g_str_equal(local->type, "dir") && !g_hash_table_contains(local->props, "path"))
         g_hash_table_insert(local->props, g_strdup("path"), g_strdup("/var/lib/vz"));
-    return g_steal_pointer(&storages);
+}
+
+Storages *storage_parse(const char *file, const char *text, gsize len, GPtrArray *warnings,
+                        GError **error)
+{
+    Reader reader = {.file = file, .warnings = warnings};
+    g_autofree char *copy = g_strndup(text, len);
+    Storages *storages;
+
+    if (strlen(copy) != len) {
+        fail(error, STORAGE_ERROR_SYNTAX, "%s: holds a NUL byte; it must be text", file);
+        return NULL;
+    }
+    storages = storages_new();
+    parse_text(&reader, storages, copy);
+    add_local(storages);
+    return storages;
+}
+
+Storages *storage_load(const char *file, GPtrArray *warnings, GError **error)
+{
+    g_autoptr(GError) cause = NULL;
+    g_autofree char *text = NULL;
+    gsize len;
+
+    if (!file)
+        return storage_parse("", "", 0, warnings, error);
+    text = config_read_text(file, &len, &cause);
+    if (text)
+        return storage_parse(file, text, len, warnings, error);
+    fail(error, STORAGE_ERROR_READ, "%s", cause->message);
+    return NULL;
 }
 
 void storage_free(Storages *storages)
@@ -496,6 +518,29 @@ static gboolean resolve_krbd(const Storage *storage, DiskSource *source, GError 
     return TRUE;
 }
 
+static char *proxmox_ceph_file(const Storage *storage, const char *suffix)
+{
+    g_autofree char *path = g_strdup_printf("/etc/pve/priv/ceph/%s.%s", storage->id, suffix);
+
+    return access(path, F_OK) == 0 ? g_steal_pointer(&path) : NULL;
+}
+
+/*
+ * A cluster that is not the node's own. Proxmox keeps its keyring, and a ceph.conf that names it,
+ * under the storage's name; elsewhere Ceph's own places are searched, as for any of its clients.
+ */
+static void set_foreign_cluster(const Storage *storage, const char *monhost, DiskSource *source)
+{
+    g_autofree char *keyring = proxmox_ceph_file(storage, "keyring");
+
+    source->rbd_monhost = g_strdup(monhost);
+    source->rbd_conf = proxmox_ceph_file(storage, "conf");
+    if (keyring)
+        source->rbd_auth = "cephx";
+    else if (access("/etc/pve/priv", F_OK) == 0)
+        source->rbd_auth = "none";
+}
+
 static gboolean resolve_rbd(const Storage *storage, const char *volume, DiskSource *source,
                             GError **error)
 {
@@ -518,9 +563,8 @@ static gboolean resolve_rbd(const Storage *storage, const char *volume, DiskSour
     source->rbd_namespace = g_strdup(namespace);
     source->rbd_image = g_strdup(name);
     source->rbd_user = g_strdup(user ? user : "admin");
-    source->rbd_keyring = g_strdup_printf("/etc/pve/priv/ceph/%s.keyring", storage->id);
     if (monhost && *monhost)
-        source->rbd_monhost = g_strdup(monhost);
+        set_foreign_cluster(storage, monhost, source);
     else
         source->rbd_conf = g_strdup(CEPH_CONF);
     return !prop_is_set(storage, "krbd") || resolve_krbd(storage, source, error);
@@ -634,7 +678,6 @@ void disk_source_free(DiskSource *source)
     g_free(source->rbd_image);
     g_free(source->rbd_conf);
     g_free(source->rbd_user);
-    g_free(source->rbd_keyring);
     g_free(source->rbd_monhost);
     g_free(source);
 }

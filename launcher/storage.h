@@ -29,6 +29,10 @@ typedef struct Storages Storages;
  * of the form "FILE:LINE: text" are added to @warnings (of char *), which may be NULL.
  */
 Storages *storage_load(const char *file, GPtrArray *warnings, GError **error);
+
+/* The same on @len bytes at @text; @file is only named in messages. */
+Storages *storage_parse(const char *file, const char *text, gsize len, GPtrArray *warnings,
+                        GError **error);
 void storage_free(Storages *storages);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Storages, storage_free)
 
@@ -45,10 +49,11 @@ typedef struct {
     char *format;       /* "raw", "qcow2", "vmdk": by the volume's extension, raw without one */
     char *storage_type; /* "dir", "lvmthin", …; NULL for an absolute path */
     /*
-     * DISK_RBD. Of conf and monhost (a list by [,; ]) one is set; namespace may be NULL; the
-     * keyring is where Proxmox would put it, and is absent when the cluster has no cephx.
+     * DISK_RBD. Of conf and monhost (a list by [,; ]) one is set, or both; namespace may be NULL.
+     * auth is "cephx" or "none" where Proxmox's own files tell, or NULL.
      */
-    char *rbd_pool, *rbd_namespace, *rbd_image, *rbd_conf, *rbd_user, *rbd_keyring, *rbd_monhost;
+    char *rbd_pool, *rbd_namespace, *rbd_image, *rbd_conf, *rbd_user, *rbd_monhost;
+    const char *rbd_auth;
 } DiskSource;
 
 /*

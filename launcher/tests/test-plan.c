@@ -38,7 +38,7 @@ static void test_slots_are_distinct(void)
 {
     const guint32 shared = 1 << 0 | 1 << 4 | 1 << 8 | 1 << 9;
 
-    for (guint n = 0; n <= slots_available(TRUE) + 1; n++) {
+    for (guint n = 0; n <= slots_available(BOARD_ACPI) + 1; n++) {
         g_autoptr(GArray) requests = g_array_new(FALSE, FALSE, sizeof(SlotRequest));
         int slots[32];
         guint32 seen = 0;
@@ -48,9 +48,9 @@ static void test_slots_are_distinct(void)
 
             g_array_append_val(requests, request);
         }
-        g_assert_true(slots_assign(requests, TRUE) == (n <= slots_available(TRUE)));
-        for (guint i = 0; i < n && n <= slots_available(TRUE); i++) {
-            g_assert_true(n > slots_good(TRUE) || !(1u << slots[i] & shared));
+        g_assert_true(slots_assign(requests, BOARD_ACPI) == (n <= slots_available(BOARD_ACPI)));
+        for (guint i = 0; i < n && n <= slots_available(BOARD_ACPI); i++) {
+            g_assert_true(n > slots_good(BOARD_ACPI) || !(1u << slots[i] & shared));
             g_assert_cmpint(slots[i], <, 24);
             g_assert_false(seen & 1u << slots[i]);
             seen |= 1u << slots[i];
@@ -58,21 +58,28 @@ static void test_slots_are_distinct(void)
     }
 }
 
-/* Without ACPI slot 3 would have the RTC's interrupt. */
-static void test_slots_without_acpi(void)
+static guint32 all_slots(SlotBoard board)
 {
     g_autoptr(GArray) requests = g_array_new(FALSE, FALSE, sizeof(SlotRequest));
-    int slots[7];
+    int slots[10];
+    guint32 seen = 0;
 
-    g_assert_cmpuint(slots_available(FALSE), ==, 7);
-    for (int i = 0; i < 7; i++) {
+    for (int i = 0; i < (int)slots_available(board); i++) {
         SlotRequest request = {SLOT_DISK, i, &slots[i]};
 
         g_array_append_val(requests, request);
     }
-    g_assert_true(slots_assign(requests, FALSE));
-    for (int i = 0; i < 7; i++)
-        g_assert_cmpint(slots[i], !=, 3);
+    g_assert_true(slots_assign(requests, board));
+    for (guint i = 0; i < requests->len; i++)
+        seen |= 1u << slots[i];
+    return seen;
+}
+
+/* In the old layout slot 3 would have the RTC's interrupt. */
+static void test_slots_without_acpi(void)
+{
+    g_assert_cmphex(all_slots(BOARD_NO_ACPI), ==, 0x3ff);
+    g_assert_cmphex(all_slots(BOARD_NO_ACPI_OLD), ==, 0xff & ~(1 << 3));
 }
 
 /* Whatever is added, the devices that were there stay where they were. */

@@ -206,7 +206,6 @@ static void test_rbd(void)
     g_assert_cmpstr(ceph->rbd_image, ==, "vm-114-disk-0");
     g_assert_cmpstr(ceph->rbd_conf, ==, "/etc/pve/ceph.conf");
     g_assert_cmpstr(ceph->rbd_user, ==, "admin");
-    g_assert_cmpstr(ceph->rbd_keyring, ==, "/etc/pve/priv/ceph/ceph.keyring");
     g_assert_null(ceph->rbd_monhost);
 
     g_assert_cmpstr(ext->rbd_pool, ==, "disks");

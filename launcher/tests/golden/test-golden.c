@@ -34,7 +34,8 @@ static char *expected(const char *name, const char *suffix)
 static char **command(const char *name, const char *conf)
 {
     static const char *const common[] = {"--print", "--assume",
-                                         "io_uring,vhost-net,bridge=vmbr0,bridge=vmbr1:9000",
+                                         "io_uring,vhost-net,bridge=vmbr0,bridge=vmbr1:9000,"
+                                         "bridge=vmbr2:1500:vlans",
                                          "--storage-cfg", "storage.cfg"};
     g_autoptr(GStrvBuilder) words = g_strv_builder_new();
     g_autofree char *options = expected(name, ".opts");
@@ -49,7 +50,8 @@ static char **command(const char *name, const char *conf)
         gboolean after = FALSE;
 
         for (char **line = lines; *line; line++) {
-            if (strcmp(*line, "--") == 0 && !after) {
+            if (!after &&
+                (strcmp(*line, "--") == 0 || g_regex_match_simple("^-[^-]", *line, 0, 0))) {
                 g_strv_builder_add(words, conf);
                 after = TRUE;
             }

@@ -3,20 +3,22 @@
  * The launcher as a user meets it: each bad input is one line on stderr and leaves nothing behind,
  * and what is executed in the end inherits what it should and no more.
  *
- *   test-launch LAUNCHER QEMU-FAKE
+ *   test-launch LAUNCHER QEMU-FAKE VIRTIOFSD-FAKE MAN-PAGE CONFIG-MD
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <glib.h>
 #include <glib/gstdio.h>
 #include <net/if.h>
+#include <poll.h>
+#include <pwd.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-static const char *launcher, *qemu_fake;
+static const char *launcher, *qemu_fake, *virtiofsd_fake, *manual, *document;
 
 typedef struct {
     char *dir; /* everything lies in here: config, disk, kernel, initrd; "run" is to be made */
@@ -154,6 +156,40 @@ static void test_usage(Fixture *f, gconstpointer data)
     assert_refused(f, 2, "--assume goes with --print");
     RUN(f, "--frobnicate", "114.conf");
     assert_refused(f, 2, "frobnicate");
+}
+
+/* @text without what roff needs a backslash for. */
+static char *plain(const char *text)
+{
+    g_auto(GStrv) parts = g_strsplit(text, "\\", -1);
+
+    return g_strjoinv("", parts);
+}
+
+/* Each option of --help is in the manual and in the document on configs. */
+static void test_options_documented(Fixture *f, gconstpointer data)
+{
+    const char *const files[] = {manual, document};
+    guint n = 0;
+
+    (void)data;
+    RUN(f, "--help");
+    for (gsize i = 0; i < G_N_ELEMENTS(files); i++) {
+        g_autofree char *text = NULL, *words = NULL;
+        const char *at = f->out;
+
+        g_assert_true(g_file_get_contents(files[i], &text, NULL, NULL));
+        words = plain(text);
+        for (; (at = strstr(at, "\n  --")); n++) {
+            g_autofree char *option = NULL;
+
+            at += strlen("\n  ");
+            option = g_strndup(at, strcspn(at, " \n"));
+            if (!strstr(words, option))
+                g_error("%s does not mention %s", files[i], option);
+        }
+    }
+    g_assert_cmpuint(n, >, 30);
 }
 
 /* A command line that nobody gets is no success. */
@@ -303,6 +339,131 @@ static void test_exec(Fixture *f, gconstpointer data)
         close(stray);
 }
 
+/* No program that QEMU starts can have more rights, unless the config says how it is confined. */
+static void test_privileges(Fixture *f, gconstpointer data)
+{
+    (void)data;
+    RUN(f, "114.conf");
+    g_assert_nonnull(strstr(f->out, "\nNoNewPrivs:\t1\n"));
+    g_assert_nonnull(strstr(f->out, "\narg=-sandbox\n"));
+    RUN(f, "114.conf", "--", "-sandbox", "off");
+    g_assert_nonnull(strstr(f->out, "\nNoNewPrivs:\t0\n"));
+}
+
+/* A copy of the program that stands for QEMU, where anybody can get at it. */
+static void copy_qemu(const Fixture *f)
+{
+    g_autofree char *program = NULL, *path = in_dir(f, "qemu");
+    gsize len;
+
+    g_assert_true(g_file_get_contents(qemu_fake, &program, &len, NULL));
+    write_file(f, "qemu", program, (gssize)len);
+    g_assert_cmpint(g_chmod(path, 0755), ==, 0);
+}
+
+static void test_user(Fixture *f, gconstpointer data)
+{
+    g_autofree char *run_dir = in_dir(f, "run"), *disk = in_dir(f, "disk.raw");
+    struct passwd *nobody = getpwnam("nobody");
+    struct stat st;
+
+    (void)data;
+    RUN(f, "--user", "no such user", "114.conf");
+    assert_refused(f, 1, "--user 'no such user': ");
+    if (geteuid() != 0 || !nobody) {
+        RUN(f, "--user", "root", "114.conf");
+        assert_refused(f, 1, "only root can run QEMU as another user");
+        return;
+    }
+    copy_qemu(f);
+    /* What that user may not open is known before anything is done. */
+    RUN(f, "--qemu", "qemu", "--user", "nobody", "114.conf");
+    assert_refused(f, 1, "as user nobody: ");
+    g_assert_cmpint(g_chmod(f->dir, 0755), ==, 0);
+    g_assert_cmpint(g_chmod(disk, 0600), ==, 0);
+    RUN(f, "--qemu", "qemu", "--user", "nobody", "114.conf");
+    assert_refused(f, 1, "disk.raw: Permission denied");
+    g_assert_cmpint(chown(disk, nobody->pw_uid, (gid_t)-1), ==, 0);
+    RUN(f, "--qemu", "qemu", "--user", "nobody", "114.conf");
+    g_assert_cmpstr(f->err, ==, "");
+    g_assert_nonnull(strstr(f->out, "\nuid=65534 gid=65534 groups="));
+    g_assert_null(strstr(f->out, "\nfd="));
+    g_assert_cmpint(stat(run_dir, &st), ==, 0);
+    g_assert_cmpint(st.st_uid, ==, nobody->pw_uid);
+    g_assert_cmpint(st.st_mode & 0777, ==, 0700);
+    /* And is nobody else's from then on. */
+    RUN(f, "114.conf");
+    g_assert_cmpint(f->code, ==, 1);
+    g_assert_nonnull(strstr(f->err, "it belongs to another user"));
+}
+
+/* One that cannot be limited is started all the same. */
+static void test_limits(Fixture *f, gconstpointer data)
+{
+    (void)data;
+    write_config(f, "machine: microvm\nkvm: 0\ncpulimit: 1.5\n");
+    RUN(f, "114.conf");
+    g_assert_cmpint(f->code, ==, 0);
+    if (strstr(f->out, "\n0::/microvm/114\n"))
+        g_assert_cmpstr(f->err, ==, "");
+    else
+        g_assert_nonnull(strstr(f->err, "warning: cpulimit, cpuunits: no limits set: "));
+}
+
+static void write_share(const Fixture *f)
+{
+    g_autofree char *text = g_strdup_printf("srv\n\tmap path=%s\n", f->dir);
+
+    write_file(f, "directory.cfg", text, -1);
+    write_config(f, "machine: microvm\nkvm: 0\nvirtiofs0: srv,cache=never\n");
+}
+
+/* virtiofsd is connected to QEMU, has nothing else of ours, and ends when QEMU does. */
+static void test_virtiofs(Fixture *f, gconstpointer data)
+{
+    g_autofree char *ended = in_dir(f, "ended");
+    g_autofree char *words = g_strdup_printf("\nvirtiofsd=--shared-dir=%s --announce-submounts "
+                                             "--cache=never --syslog --fd=3 \n",
+                                             f->dir);
+    struct pollfd pfd;
+
+    (void)data;
+    write_share(f);
+    g_assert_cmpint(mkfifo(ended, 0600), ==, 0);
+    pfd = (struct pollfd){.fd = open(ended, O_RDWR | O_CLOEXEC), .events = POLLIN};
+    RUN(f, "--directory-cfg", "directory.cfg", "--virtiofsd", virtiofsd_fake, "114.conf");
+    g_assert_cmpstr(f->err, ==, "");
+    if (!strstr(f->out, words))
+        g_error("not %s but %s", words, f->out);
+    g_assert_nonnull(strstr(f->out, "\nfd=3 socket:"));
+    g_assert_null(strstr(f->out, "\nfd=4 "));
+    g_assert_cmpint(poll(&pfd, 1, 60000), ==, 1);
+    close(pfd.fd);
+}
+
+static void test_virtiofs_refused(Fixture *f, gconstpointer data)
+{
+    (void)data;
+    write_share(f);
+    RUN(f, "--directory-cfg", "directory.cfg", "--virtiofsd", "/nonexistent/virtiofsd", "114.conf");
+    assert_refused(f, 1, "virtiofs0: virtiofsd /nonexistent/virtiofsd: No such file or directory");
+    /* It may be executed, but cannot. */
+    write_file(f, "broken",
+               "\x7f"
+               "ELF",
+               -1);
+    {
+        g_autofree char *broken = in_dir(f, "broken");
+
+        g_assert_cmpint(g_chmod(broken, 0755), ==, 0);
+    }
+    RUN(f, "--directory-cfg", "directory.cfg", "--virtiofsd", "broken", "114.conf");
+    assert_refused(f, 1, "broken: Exec format error");
+    write_file(f, "directory.cfg", "srv\n\tmap path=/nonexistent/srv\n", -1);
+    RUN(f, "--directory-cfg", "directory.cfg", "--virtiofsd", virtiofsd_fake, "114.conf");
+    assert_refused(f, 1, "virtiofs0: directory /nonexistent/srv: No such file or directory");
+}
+
 /* In the child, in a network namespace of its own with a bridge. Returns what it exits with. */
 static int bridge_guest(Fixture *f)
 {
@@ -389,11 +550,15 @@ static void test_nothing_left(Fixture *f, gconstpointer data)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    g_assert_cmpint(argc, ==, 3);
+    g_assert_cmpint(argc, ==, 6);
     launcher = g_canonicalize_filename(argv[1], NULL);
     qemu_fake = g_canonicalize_filename(argv[2], NULL);
+    virtiofsd_fake = g_canonicalize_filename(argv[3], NULL);
+    manual = argv[4];
+    document = argv[5];
     ADD("config-files", test_config_files);
     ADD("usage", test_usage);
+    ADD("options-documented", test_options_documented);
     ADD("standard-output", test_standard_output);
     ADD("affinity", test_affinity);
     ADD("missing-disk", test_missing_disk);
@@ -403,6 +568,11 @@ int main(int argc, char **argv)
     ADD("running", test_running);
     ADD("bridge", test_bridge);
     ADD("exec", test_exec);
+    ADD("privileges", test_privileges);
+    ADD("user", test_user);
+    ADD("limits", test_limits);
+    ADD("virtiofs", test_virtiofs);
+    ADD("virtiofs-refused", test_virtiofs_refused);
     ADD("tap", test_tap);
     ADD("nothing-left", test_nothing_left);
     return g_test_run();

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A guest config, all the way to QEMU's command line. */
+#include "fuzz.h"
+#include "oracle.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    for (int proxmox = 0; proxmox < 2; proxmox++)
+        g_strfreev(oracle_run((const char *)data, size, proxmox));
+    return 0;
+}

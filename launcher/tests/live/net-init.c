@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The /init of the guests that test-net boots. Takes the address 10.9.0.N from "addr=N" on the
+ * kernel's command line, says N to all on its net ten times a second, and on the console whom it
+ * hears:
+ *
+ *     net: up mtu=1500
+ *     net: heard 202
+ *
+ * With "end=1" it powers the guest off once it is up.
+ */
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/socket.h>
+#include <termios.h>
+#include <unistd.h>
+
+#define PORT 7777
+#define PERIOD_MS 100
+
+static int console;
+
+static void set_address(struct ifreq *request, const char *text)
+{
+    struct sockaddr_in *address = (struct sockaddr_in *)&request->ifr_addr;
+
+    memset(address, 0, sizeof(*address));
+    address->sin_family = AF_INET;
+    inet_pton(AF_INET, text, &address->sin_addr);
+}
+
+static void bring_up(int fd, int n)
+{
+    struct ifreq request = {.ifr_name = "eth0"};
+    char text[32];
+
+    snprintf(text, sizeof(text), "10.9.0.%d", n);
+    set_address(&request, text);
+    ioctl(fd, SIOCSIFADDR, &request);
+    set_address(&request, "255.255.255.0");
+    ioctl(fd, SIOCSIFNETMASK, &request);
+    request.ifr_flags = IFF_UP | IFF_RUNNING;
+    ioctl(fd, SIOCSIFFLAGS, &request);
+    ioctl(fd, SIOCGIFMTU, &request);
+    dprintf(console, "\nnet: up mtu=%d\n", request.ifr_mtu);
+}
+
+static void listen_for(int fd, int n)
+{
+    static char heard[256];
+    struct pollfd pfd = {.fd = fd, .events = POLLIN};
+    int other;
+
+    while (poll(&pfd, 1, PERIOD_MS) > 0) {
+        if (recv(fd, &other, sizeof(other), 0) != sizeof(other) || other == n || other < 0 ||
+            other > 255 || heard[other]) {
+            continue;
+        }
+        heard[other] = 1;
+        dprintf(console, "net: heard %d\n", other);
+        return;
+    }
+}
+
+int main(void)
+{
+    struct sockaddr_in all = {.sin_family = AF_INET, .sin_port = htons(PORT)}, any = all;
+    int n = getenv("addr") ? atoi(getenv("addr")) : 0, on = 1;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    mount("devtmpfs", "/dev", "devtmpfs", 0, NULL);
+    console = open("/dev/console", O_RDWR | O_NOCTTY | O_CLOEXEC);
+    setsockopt(fd, SOL_SOCKET, SO_BROADCAST, &on, sizeof(on));
+    inet_pton(AF_INET, "10.9.0.255", &all.sin_addr);
+    bind(fd, (struct sockaddr *)&any, sizeof(any));
+    bring_up(fd, n);
+    if (getenv("end")) {
+        tcdrain(console);
+        reboot(RB_POWER_OFF);
+    }
+    for (;;) {
+        sendto(fd, &n, sizeof(n), 0, (struct sockaddr *)&all, sizeof(all));
+        listen_for(fd, n);
+    }
+}

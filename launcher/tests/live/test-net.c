@@ -1,0 +1,561 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Guests on real bridges, taps and VLANs, and one as Proxmox starts it, in namespaces of the test's
+ * own: nothing of it is seen outside, and all processes end with the test.
+ *
+ *   test-net LAUNCHER INITRD
+ *
+ * The environment names what is used: MICROVM_QEMU, MICROVM_VMLINUX. Must be run as root. Needs a
+ * kernel with CONFIG_BRIDGE_VLAN_FILTERING for all of it.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <net/if.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "console.h"
+#include "qmp.h"
+
+#define LIMIT 300 /* seconds for a test, on a slow, busy host, unless MICROVM_LIMIT says more */
+#define ENOUGH 3  /* frames that make sure */
+#define NOT_POSSIBLE 77
+
+static const char *launcher, *initrd, *qemu, *vmlinux;
+static gboolean vlans; /* this kernel's bridges can tell VLANs apart */
+
+typedef struct {
+    char *dir;
+    gint64 deadline;
+} Fixture;
+
+typedef struct {
+    int id;
+    Console *console;
+    Qmp *qmp;
+} Guest;
+
+static gboolean run(const char *format, ...) G_GNUC_PRINTF(1, 2);
+
+static gboolean run(const char *format, ...)
+{
+    g_autofree char *line = NULL;
+    va_list args;
+    int status;
+
+    va_start(args, format);
+    line = g_strdup_vprintf(format, args);
+    va_end(args);
+    return g_spawn_command_line_sync(line, NULL, NULL, &status, NULL) && status == 0;
+}
+
+static void set_up(Fixture *f, gconstpointer data)
+{
+    (void)data;
+    f->dir = g_dir_make_tmp("net-XXXXXX", NULL);
+    f->deadline =
+        channel_deadline(g_getenv("MICROVM_LIMIT") ? atoi(g_getenv("MICROVM_LIMIT")) : LIMIT);
+}
+
+static void tear_down(Fixture *f, gconstpointer data)
+{
+    g_autoptr(GDir) files = g_dir_open(f->dir, 0, NULL);
+    const char *name;
+
+    (void)data;
+    while (files && (name = g_dir_read_name(files))) {
+        g_autofree char *path = g_build_filename(f->dir, name, NULL);
+
+        g_unlink(path);
+    }
+    g_assert_cmpint(g_rmdir(f->dir), ==, 0);
+    g_free(f->dir);
+}
+
+/* A small guest whose address ends in @id; @lines are the rest of its config. */
+static char *write_config(const char *dir, int id, const char *lines)
+{
+    char *path = g_strdup_printf("%s/%d.conf", dir, id);
+    g_autofree char *text =
+        g_strdup_printf("machine: microvm\nkvm: 0\nmemory: 128\nballoon: 0\nserial0: socket\n"
+                        "args: -append \"console=ttyS0 quiet panic=-1 addr=%d\"\n%s",
+                        id, lines);
+
+    g_assert_true(g_file_set_contents(path, text, -1, NULL));
+    return path;
+}
+
+/* Starts the guest, stopped; @more are options of the launcher. The error text, or NULL. */
+static char *launch(const char *config, const char *const *more)
+{
+    g_autoptr(GStrvBuilder) words = g_strv_builder_new();
+    g_auto(GStrv) argv = NULL;
+    char *err = NULL;
+    int status;
+
+    g_strv_builder_add_many(words, launcher, "--qemu", qemu, "--kernel", vmlinux, "--initrd",
+                            initrd, NULL);
+    for (; more && *more; more++)
+        g_strv_builder_add(words, *more);
+    g_strv_builder_add_many(words, config, "-S", NULL);
+    argv = g_strv_builder_end(words);
+    g_assert_true(
+        g_spawn_sync(NULL, argv, NULL, G_SPAWN_DEFAULT, NULL, NULL, NULL, &err, &status, NULL));
+    if (status == 0)
+        g_clear_pointer(&err, g_free);
+    return err;
+}
+
+static void guest_connect(Guest *guest, const char *run_dir, gint64 deadline)
+{
+    g_autofree char *serial = g_strdup_printf("%s/%d.serial0", run_dir, guest->id);
+    g_autofree char *monitor = g_strdup_printf("%s/%d.qmp", run_dir, guest->id);
+    GError *error = NULL;
+
+    guest->console = console_connect(serial, NULL, &error);
+    g_assert_no_error(error);
+    guest->qmp = qmp_connect(monitor, deadline, &error);
+    g_assert_no_error(error);
+    json_node_unref(qmp_execute(guest->qmp, "cont", NULL, deadline, &error));
+    g_assert_no_error(error);
+}
+
+static Guest *guest_start(Fixture *f, int id, const char *lines)
+{
+    Guest *guest = g_new0(Guest, 1);
+    g_autofree char *config = write_config(f->dir, id, lines);
+    const char *more[] = {"--runtime-dir", f->dir, "--daemonize", NULL};
+    g_autofree char *err = launch(config, more);
+
+    if (err)
+        g_error("%s", err);
+    guest->id = id;
+    guest_connect(guest, f->dir, f->deadline);
+    return guest;
+}
+
+static void guest_end(Fixture *f, Guest *guest)
+{
+    GError *error = NULL;
+
+    json_node_unref(qmp_execute(guest->qmp, "quit", NULL, f->deadline, &error));
+    g_assert_no_error(error);
+    g_assert_true(console_wait_closed(guest->console, f->deadline, NULL));
+    console_free(guest->console);
+    qmp_free(guest->qmp);
+    g_free(guest);
+}
+
+static void guest_wait(Fixture *f, Guest *guest, const char *text)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!console_wait(guest->console, text, f->deadline, NULL, &error)) {
+        g_autofree char *shown = console_text(guest->console);
+
+        g_error("guest %d does not say '%s' (%s): %s", guest->id, text, error->message, shown);
+    }
+}
+
+/* A socket that sees all frames of interface @name. */
+static int sniff(const char *name)
+{
+    int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ETH_P_ALL));
+    struct sockaddr_ll address = {.sll_family = AF_PACKET,
+                                  .sll_protocol = htons(ETH_P_ALL),
+                                  .sll_ifindex = (int)if_nametoindex(name)};
+
+    g_assert_true(fd >= 0 && address.sll_ifindex &&
+                  bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0);
+    return fd;
+}
+
+/* The guest whose frame comes next on @fd, by the last byte of its address; -1 at the deadline. */
+static int next_sender(int fd, gint64 deadline)
+{
+    guint8 frame[2048];
+    struct pollfd pfd = {.fd = fd, .events = POLLIN};
+
+    while (g_get_monotonic_time() < deadline) {
+        int left = (int)((deadline - g_get_monotonic_time()) / 1000);
+
+        if (poll(&pfd, 1, MAX(left, 0)) <= 0)
+            break;
+        if (recv(fd, frame, sizeof(frame), 0) >= ETH_HLEN && frame[6] == 0xbc && frame[7] == 0x24)
+            return frame[11];
+    }
+    return -1;
+}
+
+static void wait_for_frames(int fd, int sender, int count, gint64 deadline)
+{
+    while (count > 0) {
+        int from = next_sender(fd, deadline);
+
+        g_assert_cmpint(from, !=, -1);
+        count -= from == sender;
+    }
+}
+
+/* The same, and none from @stranger among them. */
+static void wait_without(int fd, int sender, int stranger, int count, gint64 deadline)
+{
+    while (count > 0) {
+        int from = next_sender(fd, deadline);
+
+        g_assert_cmpint(from, !=, -1);
+        g_assert_cmpint(from, !=, stranger);
+        count -= from == sender;
+    }
+}
+
+static int link_fact(const char *name, unsigned long request)
+{
+    struct ifreq ifr = {0};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    g_strlcpy(ifr.ifr_name, name, sizeof(ifr.ifr_name));
+    g_assert_cmpint(ioctl(fd, request, &ifr), ==, 0);
+    close(fd);
+    return request == SIOCGIFMTU ? ifr.ifr_mtu : ifr.ifr_flags;
+}
+
+#define MAC(n) "virtio=BC:24:11:00:00:" n ",bridge="
+
+/* Two guests hear each other, and a third, which is elsewhere, no one; each has its own net0. */
+static void three_guests(Fixture *f, const char *first, const char *second, const char *third)
+{
+    Guest *a = guest_start(f, 201, first);
+    Guest *b = guest_start(f, 202, second);
+    Guest *c = guest_start(f, 203, third);
+    int at_a = sniff("tap201i0"), at_c = sniff("tap203i0");
+    g_autofree char *said = NULL;
+
+    guest_wait(f, a, "net: heard 202");
+    guest_wait(f, b, "net: heard 201");
+    /* What the third says is on its own tap, and has not come as far as the first one's. */
+    wait_for_frames(at_c, 203, ENOUGH, f->deadline);
+    wait_without(at_a, 202, 203, ENOUGH, f->deadline);
+    said = console_text(c->console);
+    g_assert_nonnull(strstr(said, "net: up mtu=1500"));
+    g_assert_null(strstr(said, "heard"));
+    close(at_a);
+    close(at_c);
+    guest_end(f, a);
+    guest_end(f, b);
+    guest_end(f, c);
+    g_assert_cmpuint(if_nametoindex("tap201i0"), ==, 0);
+}
+
+static void test_bridges(Fixture *f, gconstpointer data)
+{
+    (void)data;
+    three_guests(f, "net0: " MAC("C9") "vmbr0\n", "net0: " MAC("CA") "vmbr0\n",
+                 "net0: " MAC("CB") "vmbr2\n");
+}
+
+static gboolean skip_without_vlans(void)
+{
+    if (!vlans)
+        g_test_skip("this kernel's bridges cannot tell VLANs apart");
+    return !vlans;
+}
+
+static void test_vlans(Fixture *f, gconstpointer data)
+{
+    (void)data;
+    if (skip_without_vlans())
+        return;
+    three_guests(f, "net0: " MAC("C9") "vmbr0,tag=10\n", "net0: " MAC("CA") "vmbr0,tag=10\n",
+                 "net0: " MAC("CB") "vmbr0,tag=20\n");
+}
+
+static void assert_vlans(const char *tap, const char *pattern)
+{
+    g_autofree char *line = g_strdup_printf("bridge -compressvlans vlan show dev %s", tap),
+                    *out = NULL;
+
+    g_assert_true(g_spawn_command_line_sync(line, &out, NULL, NULL, NULL));
+    if (!g_regex_match_simple(pattern, out, G_REGEX_DOTALL, 0))
+        g_error("%s has not the VLANs %s: %s", tap, pattern, out);
+}
+
+/* The ports of a bridge get the VLANs that Proxmox would give them. */
+static void test_ports(Fixture *f, gconstpointer data)
+{
+    Guest *guest;
+
+    (void)data;
+    if (skip_without_vlans())
+        return;
+    guest = guest_start(f, 204,
+                        "net0: " MAC("CC") "vmbr0,trunks=10;20-30\n"
+                                           "net1: " MAC("CD") "vmbr0,tag=7,trunks=9\n"
+                                                              "net2: " MAC("CE") "vmbr0\n");
+    assert_vlans("tap204i0", "^.*\\s1 PVID Egress Untagged\\s+10\\s+20-30\\s*$");
+    assert_vlans("tap204i1", "^.*\\s7 PVID Egress Untagged\\s+9\\s*$");
+    assert_vlans("tap204i2", "^.*\\s1 PVID Egress Untagged\\s+2-4094\\s*$");
+    guest_end(f, guest);
+}
+
+/* The guest is told its own MTU; the tap has the bridge's, which stays what it was. */
+static void test_taps(Fixture *f, gconstpointer data)
+{
+    Guest *guest =
+        guest_start(f, 208,
+                    "net0: " MAC("D4") "vmbr1,mtu=1400\n"
+                                       "net1: " MAC("D5") "vmbr1,link_down=1,queues=2\n");
+
+    (void)data;
+    g_assert_true(link_fact("tap208i0", SIOCGIFFLAGS) & IFF_UP);
+    g_assert_false(link_fact("tap208i1", SIOCGIFFLAGS) & IFF_UP);
+    g_assert_cmpint(link_fact("tap208i0", SIOCGIFMTU), ==, 9000);
+    g_assert_cmpint(link_fact("vmbr1", SIOCGIFMTU), ==, 9000);
+    guest_end(f, guest);
+}
+
+/* The guest's kernel takes what it is told: the bridge's MTU, or that of the config. */
+static void test_mtu(Fixture *f, gconstpointer data)
+{
+    Guest *bridge = guest_start(f, 205, "net0: " MAC("D0") "vmbr1\n");
+    Guest *own = guest_start(f, 206, "net0: " MAC("D1") "vmbr1,mtu=1400\n");
+
+    (void)data;
+    guest_wait(f, bridge, "net: up mtu=9000");
+    guest_wait(f, own, "net: up mtu=1400");
+    guest_wait(f, own, "net: heard 205");
+    guest_end(f, bridge);
+    guest_end(f, own);
+}
+
+static void test_refused(Fixture *f, gconstpointer data)
+{
+    g_autofree char *config = write_config(f->dir, 207, "net0: " MAC("D2") "vmbr1,tag=10\n");
+    const char *more[] = {"--runtime-dir", f->dir, "--daemonize", NULL};
+    g_autofree char *err = launch(config, more);
+
+    (void)data;
+    g_assert_nonnull(err);
+    g_assert_nonnull(strstr(err, "net0: bridge vmbr1 does not tell VLANs apart"));
+    g_assert_cmpuint(if_nametoindex("tap207i0"), ==, 0);
+}
+
+static int listen_at(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    g_strlcpy(address.sun_path, path, sizeof(address.sun_path));
+    g_assert_true(fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0 &&
+                  listen(fd, 1) == 0);
+    return fd;
+}
+
+/* What a Proxmox node has, as far as the launcher looks; the host's own is out of sight. */
+static gboolean make_proxmox_node(void)
+{
+    static const char bridge[] = "#!/bin/sh\n"
+                                 "echo \"${0##*/} $1\" >>/run/scripts\n"
+                                 "ip link set \"$1\" up master vmbr1\n";
+
+    if (mount("tmpfs", "/etc", "tmpfs", 0, NULL) < 0 ||
+        mount("tmpfs", "/run", "tmpfs", 0, NULL) < 0 ||
+        mount("tmpfs", "/usr/libexec", "tmpfs", 0, NULL) < 0 ||
+        mount("proc", "/proc", "proc", 0, NULL) < 0)
+        return FALSE;
+    g_assert_cmpint(g_mkdir_with_parents("/etc/pve/qemu-server", 0755), ==, 0);
+    g_assert_cmpint(g_mkdir_with_parents("/usr/libexec/qemu-server", 0755), ==, 0);
+    g_assert_cmpint(g_mkdir_with_parents("/var/run/qemu-server", 0755), ==, 0);
+    g_assert_true(g_file_set_contents("/etc/pve/storage.cfg", "", 0, NULL));
+    g_assert_true(g_file_set_contents("/usr/libexec/qemu-server/pve-bridge", bridge, -1, NULL));
+    g_assert_true(g_file_set_contents("/usr/libexec/qemu-server/pve-bridgedown",
+                                      "#!/bin/sh\necho \"${0##*/} $1\" >>/run/scripts\n", -1,
+                                      NULL));
+    return chmod("/usr/libexec/qemu-server/pve-bridge", 0755) == 0 &&
+           chmod("/usr/libexec/qemu-server/pve-bridgedown", 0755) == 0;
+}
+
+/* As qemu-server knows a guest's process: argv[0], and the pidfile as two words. */
+static void check_identity(int id)
+{
+    g_autofree char *pidfile = g_strdup_printf("/var/run/qemu-server/%d.pid", id), *pid = NULL;
+    g_autofree char *file = NULL, *words = NULL;
+    gsize size;
+    const char *at;
+    gboolean found = FALSE;
+
+    g_assert_true(g_file_get_contents(pidfile, &pid, NULL, NULL));
+    file = g_strdup_printf("/proc/%s/cmdline", g_strchomp(pid));
+    g_assert_true(g_file_get_contents(file, &words, &size, NULL));
+    g_assert_true(g_regex_match_simple("kvm$|(^|/)qemu-[^/]+$", words, 0, 0));
+    for (at = words; at < words + size; at += strlen(at) + 1) {
+        if (strcmp(at, "-pidfile") == 0)
+            found = strcmp(at + strlen(at) + 1, pidfile) == 0;
+    }
+    g_assert_true(found);
+}
+
+typedef struct {
+    struct pollfd pfd; /* QEMU's connection */
+    GString *text;     /* all that it has said */
+} Events;
+
+/* Reads until QEMU has said @text. FALSE: it closed the connection first, or the deadline came. */
+static gboolean events_wait(Events *events, const char *text, gint64 deadline)
+{
+    char buffer[4096];
+
+    while (!text || !strstr(events->text->str, text)) {
+        gint64 left = (deadline - g_get_monotonic_time()) / 1000;
+        ssize_t n = left > 0 && poll(&events->pfd, 1, (int)left) > 0
+                        ? read(events->pfd.fd, buffer, sizeof(buffer))
+                        : -1;
+
+        if (n <= 0)
+            return FALSE;
+        g_string_append_len(events->text, buffer, n);
+    }
+    return TRUE;
+}
+
+static void events_say(Events *events, const char *text)
+{
+    g_assert_cmpint(write(events->pfd.fd, text, strlen(text)), ==, (gssize)strlen(text));
+}
+
+/* What qmeventd does at first: QEMU connects to it, and is told that events are wanted. */
+static void events_accept(Events *events, int listener, gint64 deadline)
+{
+    struct pollfd pfd = {.fd = listener, .events = POLLIN};
+
+    g_assert_cmpint(poll(&pfd, 1, LIMIT * 1000), ==, 1);
+    events->pfd =
+        (struct pollfd){.fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC), .events = POLLIN};
+    events->text = g_string_new(NULL);
+    events_say(events, "{\"execute\":\"qmp_capabilities\"}\n");
+    g_assert_true(events_wait(events, "\"return\"", deadline));
+}
+
+/* And then: it hears of the guest's end, and ends QEMU, which would stay otherwise. */
+static void events_end(Events *events, gint64 deadline)
+{
+    g_assert_true(events_wait(events, "\"SHUTDOWN\"", deadline));
+    events_say(events, "{\"execute\":\"quit\"}\n");
+    g_assert_false(events_wait(events, NULL, deadline));
+    g_assert_cmpint(g_get_monotonic_time(), <, deadline);
+    close(events->pfd.fd);
+    g_string_free(events->text, TRUE);
+}
+
+/* In a process of its own, in the mount namespace that it makes. */
+static int proxmox_guest(Fixture *f)
+{
+    Guest guest = {.id = 230};
+    Events events;
+    g_autofree char *config = NULL, *err = NULL, *scripts = NULL;
+    int listener;
+
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        !make_proxmox_node())
+        return NOT_POSSIBLE;
+    listener = listen_at("/var/run/qmeventd.sock");
+    config = write_config("/etc/pve/qemu-server", guest.id,
+                          "agent: 1\nnet0: " MAC("E6") "vmbr1,tag=10,firewall=1\n");
+    {
+        g_autofree char *text = NULL, *ending = NULL;
+        g_auto(GStrv) parts = NULL;
+
+        g_assert_true(g_file_get_contents(config, &text, NULL, NULL));
+        parts = g_strsplit(text, " addr=", 2);
+        ending = g_strjoinv(" end=1 addr=", parts);
+        g_assert_true(g_file_set_contents(config, ending, -1, NULL));
+    }
+    err = launch(config, NULL);
+    if (err)
+        g_error("%s", err);
+    check_identity(guest.id);
+    events_accept(&events, listener, f->deadline);
+    guest_connect(&guest, "/var/run/qemu-server", f->deadline);
+    guest_wait(f, &guest, "net: up mtu=9000");
+    events_end(&events, f->deadline);
+    g_assert_true(console_wait_closed(guest.console, f->deadline, NULL));
+    g_assert_true(g_file_get_contents("/run/scripts", &scripts, NULL, NULL));
+    g_assert_cmpstr(scripts, ==, "pve-bridge tap230i0\npve-bridgedown tap230i0\n");
+    return 0;
+}
+
+static void test_proxmox(Fixture *f, gconstpointer data)
+{
+    int status;
+    pid_t child = fork();
+
+    (void)data;
+    if (child == 0)
+        _exit(proxmox_guest(f));
+    g_assert_cmpint(waitpid(child, &status, 0), ==, child);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == NOT_POSSIBLE)
+        g_test_skip("no mount namespace of its own can be had here");
+    else
+        g_assert_cmpint(status, ==, 0);
+}
+
+#define ADD(name, func) g_test_add("/net/" name, Fixture, NULL, set_up, func, tear_down)
+
+static int run_tests(void)
+{
+    vlans = run("ip link add vmbr0 type bridge vlan_filtering 1");
+    if ((!vlans && !run("ip link add vmbr0 type bridge")) ||
+        !run("ip link add vmbr1 type bridge") || !run("ip link set vmbr1 mtu 9000") ||
+        !run("ip link add vmbr2 type bridge") || !run("ip link set vmbr0 up") ||
+        !run("ip link set vmbr1 up") || !run("ip link set vmbr2 up"))
+        g_error("bridges cannot be made");
+    ADD("bridges", test_bridges);
+    ADD("taps", test_taps);
+    ADD("vlans", test_vlans);
+    ADD("ports", test_ports);
+    ADD("mtu", test_mtu);
+    ADD("refused", test_refused);
+    ADD("proxmox", test_proxmox);
+    return g_test_run();
+}
+
+/* The first process of a new PID namespace: with it, all that it started ends. */
+static int in_namespaces(void)
+{
+    int status;
+    pid_t child;
+
+    if (unshare(CLONE_NEWNET | CLONE_NEWPID) < 0)
+        g_error("no namespaces: %s (root is needed)", g_strerror(errno));
+    child = fork();
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        return run_tests();
+    }
+    g_assert_cmpint(waitpid(child, &status, 0), ==, child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    qemu = g_getenv("MICROVM_QEMU");
+    vmlinux = g_getenv("MICROVM_VMLINUX");
+    g_assert_true(argc == 3 && qemu && vmlinux);
+    launcher = g_canonicalize_filename(argv[1], NULL);
+    initrd = g_canonicalize_filename(argv[2], NULL);
+    return in_namespaces();
+}
