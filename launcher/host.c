@@ -110,6 +110,10 @@ static gboolean assume_item(Host *host, const char *item)
         return host->pve_qemu = TRUE;
     if (strcmp(item, "hugepages-1g") == 0)
         return host->pages_1g = TRUE;
+    if (strcmp(item, "vmx") == 0 || strcmp(item, "svm") == 0) {
+        host->nested = g_intern_string(item);
+        return TRUE;
+    }
     if (g_str_has_prefix(item, "bridge="))
         return assume_bridge(host, item + strlen("bridge="));
     if (g_str_has_prefix(item, "kernel="))
@@ -130,7 +134,7 @@ Host *host_assume(const char *list, GError **error)
         if (!assume_item(host, *item)) {
             g_set_error(error, HOST_ERROR, HOST_ERROR_ASSUME,
                         "--assume: '%s' is none of io_uring, vhost-net, pve-qemu, hugepages-1g, "
-                        "bridge=NAME[:MTU[:vlans]], kernel=PATH:KIND, none",
+                        "vmx, svm, bridge=NAME[:MTU[:vlans]], kernel=PATH:KIND, none",
                         *item);
             return NULL;
         }
@@ -191,6 +195,19 @@ gboolean host_is_pve_qemu(const Host *host, const char *qemu)
 {
     /* Backup to Proxmox's backup server is in that library, and in no other QEMU. */
     return host->assumed ? host->pve_qemu : elf_needs(qemu, "libproxmox_backup_qemu.so");
+}
+
+const char *host_nested_flag(const Host *host)
+{
+    g_autofree char *text = NULL;
+
+    if (host->assumed)
+        return host->nested;
+    if (!g_file_get_contents("/proc/cpuinfo", &text, NULL, NULL))
+        return NULL;
+    if (g_regex_match_simple("^flags\\s*:.* vmx\\b", text, G_REGEX_MULTILINE, 0))
+        return "vmx";
+    return g_regex_match_simple("^flags\\s*:.* svm\\b", text, G_REGEX_MULTILINE, 0) ? "svm" : NULL;
 }
 
 KernelImage *host_kernel(const Host *host, const char *path, GError **error)

@@ -23,6 +23,7 @@ typedef enum {
 #define HOST_PROXMOX_RUN "/var/run/qemu-server"
 #define HOST_PROXMOX_EVENT_SOCKET "/var/run/qmeventd.sock"
 #define HOST_PROXMOX_STORAGE_CFG "/etc/pve/storage.cfg"
+#define HOST_PROXMOX_CPU_MODELS "/etc/pve/virtual-guest/cpu-models.conf"
 #define HOST_PROXMOX_HUGEPAGES "/run/hugepages/kvm"
 
 typedef struct {
@@ -31,6 +32,7 @@ typedef struct {
     gboolean io_uring;   /* the kernel lets this process use it */
     gboolean vhost_net;  /* /dev/vhost-net can be opened */
     gboolean pages_1g;   /* the kernel has huge pages of 1 GiB */
+    const char *nested;  /* assumed: "vmx" or "svm"; NULL: neither */
     gboolean pve_qemu;   /* assumed: QEMU is Proxmox's */
     char *exe_dir;       /* where the launcher itself lies; NULL when assumed */
     GHashTable *bridges; /* assumed: name → NetLink */
@@ -51,10 +53,10 @@ gboolean host_is_pve_qemu(const Host *host, const char *qemu);
 
 /*
  * A machine as @list describes it, for output that does not depend on where it is made: items
- * "io_uring", "vhost-net", "pve-qemu", "hugepages-1g", "bridge=NAME[:MTU[:vlans]]",
- * "kernel=PATH:KIND" (bzimage, microvm, pvh, or an operating system's name), separated by commas;
- * "none" is no item. Every file is taken to exist, a kernel without an item to be a PVH Linux
- * kernel.
+ * "io_uring", "vhost-net", "pve-qemu", "hugepages-1g", "vmx", "svm",
+ * "bridge=NAME[:MTU[:vlans]]", "kernel=PATH:KIND" (bzimage, microvm, pvh, or an operating system's
+ * name), separated by commas; "none" is no item. Every file is taken to exist, a kernel without an
+ * item to be a PVH Linux kernel.
  */
 Host *host_assume(const char *list, GError **error);
 
@@ -66,6 +68,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Host, host_free)
  * any interface: the network scripts know of more kinds.
  */
 NetLink host_bridge(const Host *host, const char *name);
+
+/* What the CPU calls its part in nested virtualisation, "vmx" or "svm"; NULL: it has none. */
+const char *host_nested_flag(const Host *host);
 
 /* kernel_identify(), or what was assumed. */
 KernelImage *host_kernel(const Host *host, const char *path, GError **error);

@@ -35,6 +35,7 @@ typedef struct {
     const char *const *trailing; /* words for QEMU after "--", NULL-terminated; or NULL */
     const char *directory_cfg;   /* where shared directories are; or NULL */
     const char *virtiofsd;       /* NULL: looked up */
+    const char *cpu_models;      /* where CPU models called custom-… are; NULL: Proxmox's file */
     const char *user;            /* whom QEMU runs as; NULL: whoever started us */
     gboolean daemonize;
     gboolean vsock;

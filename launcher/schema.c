@@ -35,7 +35,7 @@ static const SchemaKey table[] = {
     USED("kvm", SCHEMA_BOOLEAN, "0: TCG instead of KVM, which is otherwise required"),
     USED("acpi", SCHEMA_BOOLEAN, "0: a board without ACPI: 10 devices, no power button"),
     USED("cpu", SCHEMA_PROPS, "CPU model and flags; kvm64 without it", PROPS(schema_cpu),
-         .format = rule_format_cpu, .check = rule_check_cpu),
+         .format = rule_format_cpu),
     USED("sockets", SCHEMA_INTEGER, "CPU sockets", LIMITS(1, MAX_CPUS)),
     USED("cores", SCHEMA_INTEGER, "cores in a socket", LIMITS(1, MAX_CPUS)),
     USED("smp", SCHEMA_INTEGER, "older name of sockets", LIMITS(1, MAX_CPUS)),
