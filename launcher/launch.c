@@ -69,7 +69,17 @@ static gboolean set_affinity(const Plan *plan, GError **error)
     return prefix(plan, plan->affinity_line, "affinity", error);
 }
 
-static gboolean open_nic(const PlanNic *nic, GArray *fds, GError **error)
+/* A guest that cannot be limited is started all the same, as one without a limit would be. */
+static void limit_nic(const Plan *plan, const PlanNic *nic)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (nic->rate && !net_set_rate(nic->ifname, nic->rate, &error))
+        fprintf(stderr, "microvm-launch: warning: %s:%u: %s: rate=: %s\n", plan->config_file,
+                nic->line, nic->key, error->message);
+}
+
+static gboolean open_nic(const Plan *plan, const PlanNic *nic, GArray *fds, GError **error)
 {
     guint start = fds->len;
 
@@ -79,8 +89,10 @@ static gboolean open_nic(const PlanNic *nic, GArray *fds, GError **error)
         return FALSE;
     }
     if (!net_attach(nic->ifname, nic->bridge, nic->mac, error) ||
-        (nic->vlans && !net_set_vlans(nic->ifname, nic->vlans, error)) ||
-        (!nic->link_down && !net_set_up(nic->ifname, error)))
+        (nic->vlans && !net_set_vlans(nic->ifname, nic->vlans, error)))
+        return FALSE;
+    limit_nic(plan, nic);
+    if (!nic->link_down && !net_set_up(nic->ifname, error))
         return FALSE;
     if (!nic->vhost)
         return TRUE;
@@ -98,7 +110,7 @@ static gboolean open_nics(const Plan *plan, GArray *fds, GError **error)
     for (guint i = 0; i < plan->nics->len; i++) {
         const PlanNic *nic = plan->nics->pdata[i];
 
-        if (nic->first_fd >= 0 && !open_nic(nic, fds, error))
+        if (nic->first_fd >= 0 && !open_nic(plan, nic, fds, error))
             return prefix(plan, nic->line, nic->key, error);
     }
     return TRUE;

@@ -269,7 +269,8 @@ static gboolean plan_numa(const PlanContext *ctx, const ConfigKey *key, int inde
     (void)index;
     (void)error;
     if (plan_bool(ctx, "numa", FALSE))
-        plan_warn(ctx, key, "the board has no NUMA nodes; the guest sees one");
+        plan_warn(ctx, key,
+                  "the board tells of no NUMA nodes (it has no SRAT); the guest sees one");
     return TRUE;
 }
 

@@ -78,6 +78,7 @@ typedef struct {
     GPtrArray *hostfwd; /* user network: of char *, "tcp:127.0.0.1:2222-:22" */
     guint queues;       /* at least 1 */
     guint mtu;          /* told to the guest; 0: not told */
+    guint64 rate;       /* bytes a second, each way; 0: no limit of ours */
     gboolean link_down; /* the tap is left down */
     gboolean vhost;
     int first_fd; /* taps at first_fd …, then as many vhost descriptors; -1: none of ours */

@@ -149,7 +149,9 @@ static const SchemaKey table[] = {
     REFUSED("ivshmem", "ivshmem is a PCI device; write virtiofsN to share files"),
     REFUSED("amd-sev", "the board cannot run encrypted guests; take machine q35"),
     REFUSED("intel-tdx", "the board cannot run encrypted guests; take machine q35"),
-    REFUSED_FAMILY("numa", 7, "nodes cannot be laid out one by one; remove the line"),
+    REFUSED_FAMILY("numa", 7,
+                   "the board tells its guest of no NUMA nodes (it has no SRAT); remove the line, "
+                   "or take machine q35"),
     REFUSED("viommu", "the board has no IOMMU; remove the line"),
 };
 
