@@ -393,7 +393,9 @@ int host_open(const char *what, const char *path, int flags, GError **error)
     int fd = open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     struct stat st;
 
-    if (fd < 0 || fstat(fd, &st) < 0) {
+    if (fd < 0 && errno == EINVAL && flags & O_DIRECT) {
+        missing(error, what, path, "this file system has no O_DIRECT; write cache=writeback");
+    } else if (fd < 0 || fstat(fd, &st) < 0) {
         missing(error, what, path, g_strerror(errno));
     } else if (S_ISDIR(st.st_mode) || S_ISFIFO(st.st_mode)) {
         missing(error, what, path, "a directory or pipe");

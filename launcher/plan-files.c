@@ -46,11 +46,13 @@ static const PlanFile *add(Plan *plan, const char *path, int flags)
 static void add_disk(const PlanContext *ctx, PlanDisk *disk)
 {
     const DiskSource *source = disk->source;
+    /* QEMU looks for a descriptor that was opened as it would have done. */
+    int flags = (disk->readonly ? O_RDONLY : O_RDWR) | (disk->direct ? O_DIRECT : 0);
     PlanFile *file;
 
     if (source->kind == DISK_RBD || !host_image_is_whole(ctx->host, source->path, source->format))
         return;
-    file = (PlanFile *)add(ctx->plan, source->path, disk->readonly ? O_RDONLY : O_RDWR);
+    file = (PlanFile *)add(ctx->plan, source->path, flags);
     file->key = disk->key;
     file->line = disk->line;
     disk->file = file;
