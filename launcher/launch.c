@@ -236,7 +236,8 @@ void launch(const Plan *plan, char **argv, GError **error)
     g_autoptr(ConfineUser) user = NULL;
 
     host->proxmox = plan->proxmox;
-    if (plan->user && !is_us(plan->user) && !(user = confine_user_find(plan->user, error)))
+    if (plan->user && !is_us(plan->user) &&
+        !(user = confine_user_find(plan->user, strcmp(plan->user, HOST_ACCOUNT) == 0, error)))
         return;
     if (!check_opens(plan, user, error) || !check_bridges(plan, host, error) ||
         !check_shares(plan, error) || !set_affinity(plan, error) ||
