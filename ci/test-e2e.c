@@ -213,8 +213,8 @@ static char *run_ctl(const Fixture *fixture, const char *const *words, int expec
 /* A program in the guest, then its end, both by the agent, which serves one client at a time. */
 static void end_by_ctl(const Fixture *fixture, Guest *guest)
 {
-    static const char *const program[] = {"agent",           "114",  "exec", "sh", "-c",
-                                          "echo $0; exit 3", "a  b", NULL};
+    static const char *const program[] = {"agent", "114", "exec", "sh", "-c", "echo \"$0\"; exit 3",
+                                          "a  b",  NULL};
     static const char *const shut_down[] = {"shutdown", "114", NULL};
     g_autofree char *seen = NULL, *nothing = NULL;
     GError *error = NULL;
