@@ -97,7 +97,7 @@ gboolean ctl_agent(Request *request, GError **error)
     /* A program's own status must be told from ours. */
     if (strcmp(request->words[0], "exec") == 0 &&
         !g_error_matches(cause, CTL_ERROR, CTL_ERROR_EXIT)) {
-        fprintf(stderr, "microvm-ctl: %s\n", cause->message);
+        output_say("%s", cause->message);
         request->status = EXIT_NOT_RUN;
         return ctl_fail(error, CTL_ERROR_EXIT, "not run");
     }

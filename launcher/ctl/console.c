@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "guests.h"
+#include "output.h"
 
 #define LOG_SECONDS 5                /* for a monitor that may be busy */
 #define LOG_BYTES (16 * 1024 * 1024) /* more than a ring has */
@@ -62,8 +63,48 @@ static gboolean ring_write(Qmp *qmp, const char *ring, const GByteArray *data, g
                    deadline, error);
 }
 
-/* All that the console has shown since the guest started, as far as the rings reach back. */
-static GByteArray *read_log(const Guest *guest, guint64 serial, GError **error)
+/* Whether @answer of query-chardev has a socket @label that nobody is connected to. */
+static gboolean is_disconnected(JsonNode *answer, const char *label)
+{
+    JsonArray *chardevs = json_node_get_array(answer);
+
+    for (guint i = 0; i < json_array_get_length(chardevs); i++) {
+        JsonObject *chardev = json_array_get_object_element(chardevs, i);
+
+        if (g_strcmp0(json_object_get_string_member_with_default(chardev, "label", NULL), label) ==
+            0) {
+            return g_str_has_prefix(
+                json_object_get_string_member_with_default(chardev, "filename", ""),
+                "disconnected:");
+        }
+    }
+    return FALSE;
+}
+
+/*
+ * Until QEMU has seen that we are at the console's socket, which it does between two commands:
+ * what it prints after the log is read would be neither here nor there.
+ */
+static gboolean wait_connected(Qmp *qmp, guint64 serial, gint64 deadline, GError **error)
+{
+    g_autofree char *label = g_strdup_printf("serial%u-socket", (guint)serial);
+
+    do {
+        g_autoptr(JsonNode) answer = qmp_execute(qmp, "query-chardev", NULL, deadline, error);
+
+        if (!answer) {
+            return FALSE;
+        }
+        if (!is_disconnected(answer, label)) {
+            break;
+        }
+    } while (g_get_monotonic_time() < deadline);
+    return TRUE;
+}
+
+/* All that the console has shown since the guest started, as far as the rings reach back. With
+ * @connected, we are at its socket too. */
+static GByteArray *read_log(const Guest *guest, guint64 serial, gboolean connected, GError **error)
 {
     gint64 deadline = channel_deadline(LOG_SECONDS);
     g_autoptr(Qmp) qmp = guest_qmp(guest, deadline, error);
@@ -71,7 +112,8 @@ static GByteArray *read_log(const Guest *guest, guint64 serial, GError **error)
     g_autofree char *past = g_strdup_printf("serial%u-past", (guint)serial);
     g_autoptr(GByteArray) all = NULL, fresh = NULL;
 
-    if (!qmp || !(fresh = ring_read(qmp, log, deadline, error)) ||
+    if (!qmp || (connected && !wait_connected(qmp, serial, deadline, error)) ||
+        !(fresh = ring_read(qmp, log, deadline, error)) ||
         !ring_write(qmp, past, fresh, deadline, error) ||
         !(all = ring_read(qmp, past, deadline, error)) ||
         !ring_write(qmp, past, all, deadline, error)) {
@@ -111,11 +153,11 @@ static gsize overlap(const GByteArray *log, const GByteArray *live)
 static gboolean show_past(const Guest *guest, guint64 serial, int fd)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(GByteArray) log = read_log(guest, serial, &error), live = read_ready(fd);
+    g_autoptr(GByteArray) log = read_log(guest, serial, TRUE, &error), live = read_ready(fd);
     gsize seen = log ? overlap(log, live) : 0;
 
     if (!log) {
-        fprintf(stderr, "microvm-ctl: what was printed before is not shown: %s\n", error->message);
+        output_say("what was printed before is not shown: %s", error->message);
     }
     return (!log || write_all(STDOUT_FILENO, (char *)log->data, log->len)) &&
            write_all(STDOUT_FILENO, (char *)live->data + seen, live->len - seen);
@@ -191,7 +233,7 @@ gboolean ctl_console(Request *request, GError **error)
         return FALSE;
     }
     if (request->log) {
-        g_autoptr(GByteArray) log = read_log(guest, request->serial, error);
+        g_autoptr(GByteArray) log = read_log(guest, request->serial, FALSE, error);
 
         return log && write_all(STDOUT_FILENO, (char *)log->data, log->len);
     }
@@ -204,7 +246,7 @@ gboolean ctl_console(Request *request, GError **error)
         return FALSE;
     }
     if (isatty(STDIN_FILENO)) {
-        fprintf(stderr, "microvm-ctl: ^%c leaves the console\n", request->detach_key + '@');
+        output_say("^%c leaves the console", request->detach_key + '@');
     }
     if (show_past(guest, request->serial, fd)) {
         attach_terminal(fd, request->detach_key);

@@ -7,6 +7,7 @@
 
 #include "ctl.h"
 #include "launcher-paths.h"
+#include "output.h"
 #include "propstr.h"
 
 /* Exit codes, as --help has them. */
@@ -298,7 +299,7 @@ static int exit_status(const Request *request, const GError *error)
     if (g_error_matches(error, CTL_ERROR, CTL_ERROR_EXIT)) {
         return request->status;
     }
-    fprintf(stderr, "microvm-ctl: %s\n", error->message);
+    output_say("%s", error->message);
     if (g_error_matches(error, CTL_ERROR, CTL_ERROR_USAGE)) {
         return EXIT_USAGE;
     }
@@ -322,7 +323,7 @@ int main(int argc, char **argv)
            (help ||
             (check(&request, words, given, &verb, &error) && verbs[verb].run(&request, &error)));
     if (fflush(stdout) != 0 || ferror(stdout)) {
-        fprintf(stderr, "microvm-ctl: standard output: %s\n", g_strerror(errno));
+        output_say("standard output: %s", g_strerror(errno));
         return EXIT_FAILED;
     }
     return good ? 0 : exit_status(&request, error);

@@ -55,3 +55,15 @@ char *output_clean(const char *text)
     }
     return g_string_free(clean, FALSE);
 }
+
+void output_say(const char *format, ...)
+{
+    g_autofree char *text = NULL, *clean = NULL;
+    va_list ap;
+
+    va_start(ap, format);
+    text = g_strdup_vprintf(format, ap);
+    va_end(ap);
+    clean = output_clean(text);
+    fprintf(stderr, "microvm-ctl: %s\n", clean);
+}

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "guests.h"
+#include "output.h"
 
 #define AGENT_SECONDS 5 /* for the agent to answer; one that runs does so in milliseconds */
 #define KILL_SECONDS 10 /* for a process to be gone; its memory is given back first */
@@ -23,7 +24,7 @@ static gboolean ask_agent(const Guest *guest, int pidfd, gint64 deadline)
     }
     agent = agent_connect(path, MIN(deadline, channel_deadline(AGENT_SECONDS)), &error);
     if (!agent) {
-        fprintf(stderr, "microvm-ctl: no answer from the guest agent; pressing the power button\n");
+        output_say("no answer from the guest agent; pressing the power button");
         return FALSE;
     }
     answer = agent_execute(agent, "guest-shutdown", "{\"mode\": \"powerdown\"}",
@@ -32,8 +33,7 @@ static gboolean ask_agent(const Guest *guest, int pidfd, gint64 deadline)
         return TRUE;
     }
     if (!pidfd_wait(pidfd, 0)) {
-        fprintf(stderr, "microvm-ctl: the guest agent: %s; pressing the power button\n",
-                error->message);
+        output_say("the guest agent: %s; pressing the power button", error->message);
     }
     return FALSE;
 }
@@ -66,7 +66,7 @@ static gboolean end_now(const Guest *guest, int pidfd, double seconds, GError **
     if (pidfd_wait(pidfd, qmp ? deadline : 0)) {
         return TRUE;
     }
-    fprintf(stderr, "microvm-ctl: QEMU does not answer; killing process %ld\n", guest->pid);
+    output_say("QEMU does not answer; killing process %ld", guest->pid);
     syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
     if (pidfd_wait(pidfd, channel_deadline(KILL_SECONDS))) {
         return TRUE;
@@ -100,7 +100,7 @@ static gboolean shut_down(const Request *request, const Guest *guest, int pidfd,
         return TRUE;
     }
     if (request->force) {
-        fprintf(stderr, "microvm-ctl: guest %s did not shut down; ending it\n", guest->id);
+        output_say("guest %s did not shut down; ending it", guest->id);
         return end_now(guest, pidfd, KILL_SECONDS, error);
     }
     if (cause) {

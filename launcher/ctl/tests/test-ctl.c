@@ -536,7 +536,7 @@ static void test_agent(Fixture *f, gconstpointer data)
          "{\"exited\": true, \"exitcode\": 7, \"out-data\": \"YQBiCg==\", \"err-data\": \"YyE=\"}",
          NULL},
         {.command = "guest-get-osinfo", .reply = "{\"id\": \"debian\"}"},
-        {"guest-fsfreeze-freeze", FAKE_ERROR, "not allowed", NULL},
+        {"guest-fsfreeze-freeze", FAKE_ERROR, "not\\u001b[2J\\nallowed", NULL},
         {0}};
     FakeGuest guest = {.steps = steps, .agent = TRUE};
 
@@ -552,7 +552,7 @@ static void test_agent(Fixture *f, gconstpointer data)
     RUN(f, "agent", "7", "guest-get-osinfo");
     assert_done(f, "{\n  \"id\" : \"debian\"\n}\n");
     RUN(f, "agent", "7", "guest-fsfreeze-freeze", "{}");
-    assert_refused(f, 1, "guest-fsfreeze-freeze: not allowed");
+    assert_refused(f, 1, "guest-fsfreeze-freeze: not\357\277\275[2J\357\277\275allowed");
     RUN(f, "agent", "7", "guest-get-osinfo", "[]");
     assert_refused(f, 2, "'[]' is not a JSON object");
 }
@@ -583,6 +583,10 @@ static void test_agent_fails(Fixture *f, gconstpointer data)
 static void test_console(Fixture *f, gconstpointer data)
 {
     static const FakeStep steps[] = {
+        {"query-chardev", FAKE_ANSWER,
+         "[{\"label\": \"serial0-socket\", \"filename\": \"disconnected:unix:/x\"}]", NULL},
+        {"query-chardev", FAKE_ANSWER,
+         "[{\"label\": \"serial0-socket\", \"filename\": \"unix:/x\"}]", NULL},
         {"ringbuf-read", FAKE_ANSWER, "\"ZG9uZQ==\"", NULL},
         {"ringbuf-read", FAKE_ANSWER, "\"ZWFybHkgYm9vdCBkb25l\"", NULL},
         {.command = "ringbuf-write"},
@@ -594,7 +598,8 @@ static void test_console(Fixture *f, gconstpointer data)
     run_with(f, "hello\035ignored", (const char *const[]){"console", "7", NULL});
     assert_done(f, "early boot donelive");
     assert_told(
-        f, "ringbuf-read {\"device\":\"serial0-log\",\"size\":16777216,\"format\":\"base64\"}\n"
+        f, "query-chardev\nquery-chardev\n"
+           "ringbuf-read {\"device\":\"serial0-log\",\"size\":16777216,\"format\":\"base64\"}\n"
            "ringbuf-write {\"device\":\"serial0-past\",\"data\":\"ZG9uZQ==\","
            "\"format\":\"base64\"}\n"
            "ringbuf-read {\"device\":\"serial0-past\",\"size\":16777216,\"format\":\"base64\"}\n"
@@ -611,7 +616,9 @@ static void test_console(Fixture *f, gconstpointer data)
 static void test_console_plain(Fixture *f, gconstpointer data)
 {
     static const FakeStep none[] = {
-        {"ringbuf-read", FAKE_ERROR, "Device 'serial0-log' not found", NULL}, {0}};
+        {.command = "query-chardev", .reply = "[]"},
+        {"ringbuf-read", FAKE_ERROR, "Device 'serial0-log' not found", NULL},
+        {0}};
     FakeGuest guest = {.steps = none, .console = "live"};
 
     (void)data;
