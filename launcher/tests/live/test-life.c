@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * microvm-ctl on a guest that runs: a Linux of 128 MiB with a qcow2 disk, on TCG.
+ * microvm-ctl on a guest that runs: a Linux of 128 MiB with a qcow2 disk, on TCG; and its move
+ * between two hosts, which are network namespaces.
  *
  *   test-life LAUNCHER MICROVM-CTL INITRD
  *
  * The environment names what is used: MICROVM_QEMU, MICROVM_QEMU_IMG, MICROVM_VMLINUX. Guests go
  * into the background: run it in a PID namespace, so that they end with it however it ends.
  */
+#include <arpa/inet.h>
 #include <glib/gstdio.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -43,8 +48,8 @@ static void run(Fixture *f, const char *const *argv)
 
     g_clear_pointer(&f->out, g_free);
     g_clear_pointer(&f->err, g_free);
-    g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_DEFAULT, NULL, NULL, &f->out, &f->err, &status,
-                 &error);
+    g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &f->out, &f->err,
+                 &status, &error);
     g_assert_no_error(error);
     g_assert_true(WIFEXITED(status));
     f->code = WEXITSTATUS(status);
@@ -78,37 +83,46 @@ static void assert_refused(const Fixture *f, int code, const char *word)
     g_assert_cmpint(f->code, ==, code);
 }
 
-static void write_config(const Fixture *f, int memory)
+static void write_config(const Fixture *f, int memory, const char *net)
 {
     g_autofree char *path = in_dir(f, "7.conf"), *text = NULL;
 
     text = g_strdup_printf("machine: microvm\nkvm: 0\nmemory: %d\nname: life\n"
-                           "scsi0: %s/disk.qcow2,format=qcow2\nnet0: virtio=02:00:00:00:00:07\n"
+                           "scsi0: %s/disk.qcow2,format=qcow2\nnet0: virtio=02:00:00:00:00:07%s\n"
                            "serial0: socket\nargs: -append \"console=ttyS0 panic=-1 addr=7\"\n",
-                           memory, f->dir);
+                           memory, f->dir, net);
     g_assert_true(g_file_set_contents(path, text, -1, NULL));
 }
 
-static void launch(Fixture *f, const char *run_dir, const char *incoming)
+/* Starts the guest; @prefix are words before the launcher's, or options of it. */
+static void launch(Fixture *f, const char *run_dir, const char *const *prefix,
+                   const char *const *options, const char *incoming)
 {
+    g_autoptr(GStrvBuilder) words = g_strv_builder_new();
     g_autofree char *config = in_dir(f, "7.conf");
-    const char *argv[] = {
-        launcher, "--qemu", qemu,   "--kernel",    vmlinux, "--initrd", initrd, "--runtime-dir",
-        run_dir,  "--net",  "user", "--daemonize", config,  NULL,       NULL,   NULL};
+    g_auto(GStrv) argv = NULL;
 
-    if (incoming) {
-        argv[G_N_ELEMENTS(argv) - 3] = "-incoming";
-        argv[G_N_ELEMENTS(argv) - 2] = incoming;
-    }
-    run(f, argv);
+    for (; *prefix; prefix++)
+        g_strv_builder_add(words, *prefix);
+    g_strv_builder_add_many(words, launcher, "--qemu", qemu, "--kernel", vmlinux, "--initrd",
+                            initrd, "--runtime-dir", run_dir, "--daemonize", NULL);
+    for (; *options; options++)
+        g_strv_builder_add(words, *options);
+    g_strv_builder_add(words, config);
+    if (incoming)
+        g_strv_builder_add_many(words, "-incoming", incoming, NULL);
+    argv = g_strv_builder_end(words);
+    run(f, (const char *const *)argv);
     assert_done(f);
 }
 
+static const char *const none[] = {NULL}, *const user_net[] = {"--net", "user", NULL};
+
+/* With @data, a bridge for the guest, which is then not started. */
 static void set_up(Fixture *f, gconstpointer data)
 {
     g_autofree char *disk = NULL;
 
-    (void)data;
     f->dir = g_dir_make_tmp("life-XXXXXX", NULL);
     f->run = in_dir(f, "run");
     f->there = in_dir(f, "there");
@@ -116,8 +130,9 @@ static void set_up(Fixture *f, gconstpointer data)
     disk = in_dir(f, "disk.qcow2");
     run(f, (const char *const[]){qemu_img, "create", "-q", "-f", "qcow2", disk, "64M", NULL});
     assert_done(f);
-    write_config(f, 128);
-    launch(f, f->run, NULL);
+    write_config(f, 128, data ? data : "");
+    if (!data)
+        launch(f, f->run, none, user_net, NULL);
 }
 
 static void remove_tree(const char *path)
@@ -295,21 +310,147 @@ static void test_migrate(Fixture *f, gconstpointer data)
     assert_state(f, f->run, "running");
 
     /* one that takes all, and then cannot go on: its memory has another size */
-    write_config(f, 256);
-    launch(f, f->there, uri);
+    write_config(f, 256, "");
+    launch(f, f->there, none, user_net, uri);
     CTL(f, "migrate", "7", "--to", uri);
     assert_refused(f, 1, "it goes on here");
     assert_state(f, f->run, "running");
     CTL_AT(f, f->there, "stop", "7");
 
-    write_config(f, 128);
-    launch(f, f->there, uri);
+    write_config(f, 128, "");
+    launch(f, f->there, none, user_net, uri);
     CTL(f, "migrate", "7", "--to", uri, "--downtime", "100");
     assert_done(f);
     g_assert_nonnull(strstr(f->out, "moved: downtime "));
     g_test_message("%s", f->out);
     assert_none(f, f->run);
     assert_state(f, f->there, "running");
+}
+
+static gboolean shell(const char *format, ...) G_GNUC_PRINTF(1, 2);
+
+static gboolean shell(const char *format, ...)
+{
+    g_autofree char *line = NULL;
+    va_list args;
+
+    va_start(args, format);
+    line = g_strdup_vprintf(format, args);
+    va_end(args);
+    return system(line) == 0;
+}
+
+static pid_t hold_namespace(void)
+{
+    int ready[2];
+    char byte;
+    pid_t pid;
+
+    g_assert_no_errno(pipe(ready));
+    pid = fork();
+    g_assert_no_errno(pid);
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (unshare(CLONE_NEWNET) < 0 || write(ready[1], "", 1) != 1)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    g_assert_cmpint(read(ready[0], &byte, 1), ==, 1);
+    close(ready[0]);
+    close(ready[1]);
+    return pid;
+}
+
+/* A host: a network namespace with a bridge, whose port leads to the net that all hosts are on. */
+static pid_t add_host(int n)
+{
+    pid_t pid = hold_namespace();
+
+    g_assert_true(shell("ip link add host%d type veth peer name eth netns %d &&"
+                        " ip link set host%d master net up",
+                        n, pid, n));
+    g_assert_true(shell("nsenter -t %d -n sh -c 'ip link add vmbr0 type bridge &&"
+                        " ip link set eth master vmbr0 && ip link set eth up &&"
+                        " ip link set vmbr0 up && ip address add 10.9.0.%d/24 dev vmbr0'",
+                        pid, 10 + n));
+    return pid;
+}
+
+/* A connection to the guest on which a word goes there and back all the time. */
+typedef struct {
+    int fd;
+    gint stop;
+    guint32 rounds;
+    gint64 worst; /* µs for one round */
+} Talk;
+
+static gpointer talk(gpointer data)
+{
+    Talk *t = data;
+
+    while (!g_atomic_int_get(&t->stop)) {
+        gint64 sent = g_get_monotonic_time();
+        guint32 back = 0;
+
+        g_assert_cmpint(send(t->fd, &t->rounds, sizeof(t->rounds), MSG_NOSIGNAL), ==, 4);
+        g_assert_cmpint(recv(t->fd, &back, sizeof(back), MSG_WAITALL), ==, 4);
+        g_assert_cmpuint(back, ==, t->rounds);
+        t->worst = MAX(t->worst, g_get_monotonic_time() - sent);
+        t->rounds++;
+    }
+    return NULL;
+}
+
+static int connect_guest(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(7777)};
+    struct timeval limit = {.tv_sec = LIMIT};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    inet_pton(AF_INET, "10.9.0.7", &address.sin_addr);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    g_assert_no_errno(connect(fd, (struct sockaddr *)&address, sizeof(address)));
+    return fd;
+}
+
+/* There and back again by TCP between the hosts; a connection to the guest lives on. */
+static void test_hosts(Fixture *f, gconstpointer data)
+{
+    pid_t hosts[] = {add_host(1), add_host(2)};
+    const char *dirs[] = {f->run, f->there};
+    Talk t = {0};
+    GThread *thread;
+    g_autofree char *pid = g_strdup_printf("%d", hosts[0]);
+
+    (void)data;
+    launch(f, dirs[0], (const char *const[]){"nsenter", "-t", pid, "-n", NULL}, none, NULL);
+    wait_up(f);
+    t.fd = connect_guest();
+    thread = g_thread_new("talk", talk, &t);
+    for (int i = 0; i < 2; i++) {
+        g_autofree char *there = g_strdup_printf("%d", hosts[1 - i]);
+        g_autofree char *uri = g_strdup_printf("tcp:10.9.0.%d:4444", 12 - i);
+        const char *enter[] = {"nsenter", "-t", there, "-n", NULL};
+        guint32 rounds = t.rounds;
+
+        launch(f, dirs[1 - i], enter, none, uri);
+        CTL_AT(f, dirs[i], "migrate", "7", "--to", uri);
+        assert_done(f);
+        g_test_message("%s", f->out);
+        assert_none(f, dirs[i]);
+        assert_state(f, dirs[1 - i], "running");
+        while (g_atomic_int_get((gint *)&t.rounds) == (gint)rounds)
+            g_thread_yield();
+    }
+    g_atomic_int_set(&t.stop, 1);
+    g_thread_join(thread);
+    close(t.fd);
+    g_test_message("%u rounds, the longest took %.0f ms", t.rounds, (double)t.worst / 1000);
+    for (gsize i = 0; i < G_N_ELEMENTS(hosts); i++) {
+        kill(hosts[i], SIGKILL);
+        waitpid(hosts[i], NULL, 0);
+    }
 }
 
 /* This guest hears no power button. */
@@ -336,10 +477,14 @@ int main(int argc, char **argv)
     qemu_img = g_getenv("MICROVM_QEMU_IMG");
     vmlinux = g_getenv("MICROVM_VMLINUX");
     g_assert_true(qemu && qemu_img && vmlinux);
+    g_assert_no_errno(unshare(CLONE_NEWNET));
+    g_assert_true(shell("ip link add net type bridge && ip link set net up &&"
+                        " ip address add 10.9.0.1/24 dev net"));
     g_test_add("/life/console", Fixture, NULL, set_up, test_console, tear_down);
     g_test_add("/life/status", Fixture, NULL, set_up, test_status, tear_down);
     g_test_add("/life/snapshot", Fixture, NULL, set_up, test_snapshot, tear_down);
     g_test_add("/life/migrate", Fixture, NULL, set_up, test_migrate, tear_down);
+    g_test_add("/life/hosts", Fixture, ",bridge=vmbr0", set_up, test_hosts, tear_down);
     g_test_add("/life/end", Fixture, NULL, set_up, test_end, tear_down);
     return g_test_run();
 }
