@@ -45,6 +45,7 @@ gboolean ctl_pause(Request *request, GError **error);
 gboolean ctl_resume(Request *request, GError **error);
 gboolean ctl_balloon(Request *request, GError **error);
 gboolean ctl_snapshot(Request *request, GError **error);
+gboolean ctl_ssh_agent(Request *request, GError **error);
 gboolean ctl_migrate(Request *request, GError **error);
 
 /* Sets @error of CTL_ERROR; always FALSE. */

@@ -47,6 +47,8 @@ static const struct {
     {"snapshot", "save NAME | restore NAME | delete NAME | list", 1, 2, 600, ctl_snapshot,
      "memory, devices and disks, kept in the guest's qcow2 disks"},
     {"migrate", "", 0, 0, 3600, ctl_migrate, "moves the guest to a QEMU that waits for it"},
+    {"ssh-agent", "", 0, 0, 10, ctl_ssh_agent,
+     "lets the guest use your ssh agent, by vsock, until ^C"},
 };
 
 typedef enum {

@@ -85,8 +85,12 @@ static gboolean end_gently(const Guest *guest, int pidfd, gint64 start, gint64 d
     if (ask_agent(guest, pidfd, deadline) && pidfd_wait(pidfd, start + (deadline - start) / 2)) {
         return TRUE;
     }
-    if (!pidfd_wait(pidfd, 0) && !press_button(guest, deadline, error)) {
-        return FALSE;
+    if (pidfd_wait(pidfd, 0)) {
+        return TRUE;
+    }
+    /* A monitor that is gone may be that of a QEMU that is just ending. */
+    if (!press_button(guest, deadline, error)) {
+        return pidfd_wait(pidfd, MIN(deadline, channel_deadline(1)));
     }
     return pidfd_wait(pidfd, deadline);
 }
@@ -96,7 +100,7 @@ static gboolean shut_down(const Request *request, const Guest *guest, int pidfd,
     gint64 start = g_get_monotonic_time(), deadline = channel_deadline(request->timeout);
     g_autoptr(GError) cause = NULL;
 
-    if (end_gently(guest, pidfd, start, deadline, &cause) || pidfd_wait(pidfd, 0)) {
+    if (end_gently(guest, pidfd, start, deadline, &cause)) {
         return TRUE;
     }
     if (request->force) {

@@ -629,6 +629,20 @@ static void test_console_plain(Fixture *f, gconstpointer data)
                  "ringbuf-read: Device 'serial0-log' not found\n");
 }
 
+static void test_ssh_agent(Fixture *f, gconstpointer data)
+{
+    (void)data;
+    START(f, {"qom-get", FAKE_ERROR, "Device 'vsock0' not found", NULL});
+    g_unsetenv("SSH_AUTH_SOCK");
+    RUN(f, "ssh-agent", "7");
+    assert_refused(f, 1, "you have no ssh agent");
+    g_setenv("SSH_AUTH_SOCK", "/nowhere", TRUE);
+    RUN(f, "ssh-agent", "7");
+    assert_refused(f, 1, "guest 7 has no vsock (microvm-launch --vsock)");
+    assert_told(f, "qom-get {\"path\":\"/machine/peripheral/vsock0\","
+                   "\"property\":\"guest-cid\"}\n");
+}
+
 /* Every verb and option of --help is in @text. */
 static void assert_complete(const char *help, const char *file)
 {
@@ -697,6 +711,7 @@ int main(int argc, char **argv)
     add("agent/fails", test_agent_fails);
     add("console", test_console);
     add("console/plain", test_console_plain);
+    add("ssh-agent", test_ssh_agent);
     add("documents", test_documents);
     return g_test_run();
 }
