@@ -9,7 +9,6 @@
  * into the background: run it in a PID namespace, so that they end with it however it ends.
  */
 #include <arpa/inet.h>
-#include <glib/gstdio.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -135,25 +134,12 @@ static void set_up(Fixture *f, gconstpointer data)
         launch(f, f->run, none, user_net, NULL);
 }
 
-static void remove_tree(const char *path)
-{
-    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
-    const char *name;
-
-    while (dir && (name = g_dir_read_name(dir))) {
-        g_autofree char *child = g_build_filename(path, name, NULL);
-
-        remove_tree(child);
-    }
-    g_remove(path);
-}
-
 static void tear_down(Fixture *f, gconstpointer data)
 {
     (void)data;
     CTL(f, "stop", "7");
     CTL_AT(f, f->there, "stop", "7");
-    remove_tree(f->dir);
+    run(f, (const char *const[]){"rm", "-r", f->dir, NULL});
     g_free(f->dir);
     g_free(f->run);
     g_free(f->there);
