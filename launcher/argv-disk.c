@@ -40,6 +40,12 @@ static void json_add(GString *json, const char *key, const char *value)
     json_string(json, value);
 }
 
+static void json_add_fd(GString *json, const char *key, int fd)
+{
+    json_key(json, key);
+    g_string_append_printf(json, "\"" ARGV_FDSET "%d\"", fd);
+}
+
 static void json_add_bool(GString *json, const char *key, gboolean value)
 {
     json_key(json, key);
@@ -146,7 +152,10 @@ static void json_file_node(GString *json, const PlanDisk *disk, const char *name
         json_rbd(json, source);
     } else {
         json_add(json, "driver", source->kind == DISK_FILE ? "file" : "host_device");
-        json_add(json, "filename", source->path);
+        if (disk->file)
+            json_add_fd(json, "filename", disk->file->fd);
+        else
+            json_add(json, "filename", source->path);
     }
     json_add(json, "node-name", name);
     if (source->kind == DISK_RBD)
@@ -228,4 +237,26 @@ void argv_disk(GPtrArray *argv, const PlanDisk *disk)
     argv_add_option(argv, "-object", throttle_group(disk));
     argv_add_option(argv, "-blockdev", blockdev(disk));
     argv_add_option(argv, "-device", blk_device(disk));
+}
+
+/* The initrd knows it by its serial number; all guests of the host share the one file. */
+void argv_modules(GPtrArray *argv, const Plan *plan)
+{
+    GString *json = g_string_new("{"), *device = g_string_new("virtio-blk-device");
+
+    json_add(json, "driver", "raw");
+    json_open(json, "file");
+    json_add(json, "driver", "file");
+    json_add(json, "filename", plan->modules);
+    json_add(json, "locking", "off");
+    json_add_bool(json, "read-only", TRUE);
+    json_close(json);
+    json_add(json, "node-name", "modules");
+    json_add_bool(json, "read-only", TRUE);
+    json_close(json);
+    argv_add_option(argv, "-blockdev", g_string_free(json, FALSE));
+    g_string_append(device, ",drive=modules,id=modules");
+    argv_opt_slot(device, plan->modules_slot);
+    g_string_append(device, ",num-queues=1,queue-size=16,serial=microvm-modules");
+    argv_add_option(argv, "-device", g_string_free(device, FALSE));
 }

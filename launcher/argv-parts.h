@@ -6,6 +6,9 @@
 
 /* Shared by argv.c and argv-*.c; nobody else's. */
 
+/* What QEMU takes for a file that it got open, before the number of the set it is in. */
+#define ARGV_FDSET "/dev/fdset/"
+
 /* Adds a copy of @word. */
 void argv_add(GPtrArray *argv, const char *word);
 
@@ -22,5 +25,8 @@ void argv_opt_slot(GString *opt, int slot);
 
 /* argv-disk.c: a disk with its block nodes and throttle group. */
 void argv_disk(GPtrArray *argv, const PlanDisk *disk);
+
+/* The disk with our kernel's modules. */
+void argv_modules(GPtrArray *argv, const Plan *plan);
 
 #endif

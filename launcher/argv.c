@@ -52,6 +52,15 @@ static void opt_add_fds(GString *opt, const char *one, const char *many, int fir
         g_string_append_printf(opt, ":%d", first + (int)i);
 }
 
+/* @path, or the descriptor that it is open as. */
+static void opt_add_file(GString *opt, const char *key, const PlanFile *file, const char *path)
+{
+    if (file)
+        g_string_append_printf(opt, ",%s=" ARGV_FDSET "%d", key, file->fd);
+    else
+        argv_opt(opt, key, path);
+}
+
 /* A tap that Proxmox's scripts put under its bridge, and take away. */
 static void opt_add_scripts(GString *opt, const Plan *plan, const PlanNic *nic)
 {
@@ -143,7 +152,7 @@ static void add_serial_chardev(GPtrArray *argv, const Plan *plan, const PlanSeri
     } else {
         opt = g_string_new("serial");
         argv_opt(opt, "id", id);
-        argv_opt(opt, "path", serial->device);
+        opt_add_file(opt, "path", serial->file, serial->device);
         argv_add_option(argv, "-chardev", g_string_free(opt, FALSE));
     }
 }
@@ -193,7 +202,7 @@ static void add_rng(GPtrArray *argv, const Plan *plan)
 {
     GString *object = g_string_new("rng-random"), *device;
 
-    argv_opt(object, "filename", plan->rng_source);
+    opt_add_file(object, "filename", plan->rng_file, plan->rng_source);
     argv_opt(object, "id", "rng0");
     argv_add_option(argv, "-object", g_string_free(object, FALSE));
     device = g_string_new("virtio-rng-device,rng=rng0");
@@ -294,10 +303,14 @@ static void add_machine(GPtrArray *argv, const Plan *plan)
 {
     gboolean threads = !plan->kvm && plan->vcpus > 1;
 
-    argv_add_option(argv, "-accel",
-                    g_strdup(plan->kvm ? "kvm"
-                             : threads ? "tcg,thread=multi"
-                                       : "tcg"));
+    if (plan->kvm_file)
+        argv_add_option(argv, "-accel",
+                        g_strdup_printf("kvm,device=" ARGV_FDSET "%d", plan->kvm_file->fd));
+    else
+        argv_add_option(argv, "-accel",
+                        g_strdup(plan->kvm ? "kvm"
+                                 : threads ? "tcg,thread=multi"
+                                           : "tcg"));
     if (plan->own_firmware)
         argv_add_option(argv, "-bios", g_strdup("qboot.rom"));
     argv_add_option(argv, "-global", g_strdup("virtio-mmio.force-legacy=off"));
@@ -351,6 +364,15 @@ static void add_process(GPtrArray *argv, const Plan *plan)
         argv_add(argv, "-S");
 }
 
+static void add_files(GPtrArray *argv, const Plan *plan)
+{
+    for (guint i = 0; i < plan->files->len; i++) {
+        const PlanFile *file = plan->files->pdata[i];
+
+        argv_add_option(argv, "-add-fd", g_strdup_printf("fd=%d,set=%d", file->fd, file->fd));
+    }
+}
+
 static void add_rtc(GPtrArray *argv, const Plan *plan)
 {
     GString *opt = g_string_new(NULL);
@@ -388,11 +410,14 @@ char **argv_build(const Plan *plan)
 
     argv_add(argv, process_name(plan->qemu));
     add_process(argv, plan);
+    add_files(argv, plan);
     add_machine(argv, plan);
     add_rtc(argv, plan);
     add_kernel(argv, plan);
     for (guint i = 0; i < plan->disks->len; i++)
         argv_disk(argv, plan->disks->pdata[i]);
+    if (plan->modules)
+        argv_modules(argv, plan);
     for (guint i = 0; i < plan->nics->len; i++)
         add_nic(argv, plan, plan->nics->pdata[i]);
     add_serials(argv, plan);

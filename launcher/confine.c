@@ -8,6 +8,7 @@
 #include <linux/close_range.h>
 #include <pwd.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -111,7 +112,36 @@ static gboolean fail_user(GError **error, const char *what)
     return fail(error, CONFINE_ERROR_USER, what);
 }
 
-ConfineUser *confine_user_find(const char *name, GError **error)
+static GArray *local_groups(const char *name, gid_t gid)
+{
+    GArray *groups = g_array_new(FALSE, FALSE, sizeof(gid_t));
+    FILE *file = fopen("/etc/group", "re");
+    const struct group *entry;
+
+    g_array_append_val(groups, gid);
+    while (file && (entry = fgetgrent(file))) {
+        if (g_strv_contains((const char *const *)entry->gr_mem, name))
+            g_array_append_val(groups, entry->gr_gid);
+    }
+    if (file)
+        fclose(file);
+    return groups;
+}
+
+static GArray *all_groups(const char *name, gid_t gid)
+{
+    GArray *groups = g_array_new(FALSE, FALSE, sizeof(gid_t));
+    int n = 0;
+
+    getgrouplist(name, gid, NULL, &n);
+    do {
+        g_array_set_size(groups, (guint)n);
+    } while (getgrouplist(name, gid, (gid_t *)groups->data, &n) < 0);
+    g_array_set_size(groups, (guint)n);
+    return groups;
+}
+
+ConfineUser *confine_user_find(const char *name, gboolean local, GError **error)
 {
     const struct passwd *entry;
     ConfineUser *user;
@@ -128,7 +158,8 @@ ConfineUser *confine_user_find(const char *name, GError **error)
         return NULL;
     }
     user = g_new(ConfineUser, 1);
-    *user = (ConfineUser){g_strdup(entry->pw_name), entry->pw_uid, entry->pw_gid};
+    *user = (ConfineUser){g_strdup(entry->pw_name), entry->pw_uid, entry->pw_gid, NULL};
+    user->groups = local ? local_groups(name, user->gid) : all_groups(name, user->gid);
     return user;
 }
 
@@ -137,13 +168,18 @@ void confine_user_free(ConfineUser *user)
     if (!user)
         return;
     g_free(user->name);
+    g_array_unref(user->groups);
     g_free(user);
+}
+
+static gboolean set_groups(const ConfineUser *user)
+{
+    return setgroups(user->groups->len, (const gid_t *)user->groups->data) == 0;
 }
 
 gboolean confine_user_try(const ConfineUser *user, GError **error)
 {
-    return (initgroups(user->name, user->gid) == 0 && setegid(user->gid) == 0 &&
-            seteuid(user->uid) == 0) ||
+    return (set_groups(user) && setegid(user->gid) == 0 && seteuid(user->uid) == 0) ||
            fail_user(error, "cannot act as another user");
 }
 
@@ -155,7 +191,7 @@ gboolean confine_user_back(GError **error)
 
 gboolean confine_user_become(const ConfineUser *user, GError **error)
 {
-    if (initgroups(user->name, user->gid) < 0 || setresgid(user->gid, user->gid, user->gid) < 0 ||
+    if (!set_groups(user) || setresgid(user->gid, user->gid, user->gid) < 0 ||
         setresuid(user->uid, user->uid, user->uid) < 0)
         return fail_user(error, "cannot become another user");
     if (user->uid != 0 && (setuid(0) == 0 || seteuid(0) == 0)) {

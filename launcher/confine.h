@@ -31,10 +31,14 @@ gboolean confine_affinity(const char *list, GError **error);
 typedef struct {
     char *name;
     guint uid, gid;
+    GArray *groups; /* of gid_t */
 } ConfineUser;
 
-/* Looks up @name; only root may become another. Free with confine_user_free(). */
-ConfineUser *confine_user_find(const char *name, GError **error);
+/*
+ * Looks up @name; only root may become another. A @local user has the groups of /etc/group, without
+ * asking a directory service, which takes longer than all the rest. Free with confine_user_free().
+ */
+ConfineUser *confine_user_find(const char *name, gboolean local, GError **error);
 void confine_user_free(ConfineUser *user);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ConfineUser, confine_user_free)
 

@@ -51,6 +51,15 @@ static gboolean can_open(const char *path)
     return TRUE;
 }
 
+/* Looked for where system users are, not asked of a directory service. */
+static gboolean has_account(void)
+{
+    g_autofree char *users = NULL;
+
+    return g_file_get_contents("/etc/passwd", &users, NULL, NULL) &&
+           (g_str_has_prefix(users, HOST_ACCOUNT ":") || strstr(users, "\n" HOST_ACCOUNT ":"));
+}
+
 Host *host_probe(void)
 {
     Host *host = g_new0(Host, 1);
@@ -58,6 +67,8 @@ Host *host_probe(void)
 
     host->io_uring = probe_io_uring();
     host->vhost_net = can_open("/dev/vhost-net");
+    host->root = geteuid() == 0;
+    host->account = host->root && has_account();
     host->pages_1g = access("/sys/kernel/mm/hugepages/hugepages-1048576kB", F_OK) == 0;
     host->exe_dir = exe ? g_path_get_dirname(exe) : NULL;
     return host;
@@ -110,6 +121,16 @@ static gboolean assume_item(Host *host, const char *item)
         return host->pve_qemu = TRUE;
     if (strcmp(item, "hugepages-1g") == 0)
         return host->pages_1g = TRUE;
+    if (strcmp(item, "root") == 0)
+        return host->root = TRUE;
+    if (strcmp(item, "account") == 0)
+        return host->root = host->account = TRUE;
+    if (strcmp(item, "modules") == 0)
+        return host->modules = TRUE;
+    if (strcmp(item, "vmx") == 0 || strcmp(item, "svm") == 0) {
+        host->nested = g_intern_string(item);
+        return TRUE;
+    }
     if (g_str_has_prefix(item, "bridge="))
         return assume_bridge(host, item + strlen("bridge="));
     if (g_str_has_prefix(item, "kernel="))
@@ -130,7 +151,8 @@ Host *host_assume(const char *list, GError **error)
         if (!assume_item(host, *item)) {
             g_set_error(error, HOST_ERROR, HOST_ERROR_ASSUME,
                         "--assume: '%s' is none of io_uring, vhost-net, pve-qemu, hugepages-1g, "
-                        "bridge=NAME[:MTU[:vlans]], kernel=PATH:KIND, none",
+                        "vmx, svm, root, account, modules, bridge=NAME[:MTU[:vlans]], "
+                        "kernel=PATH:KIND, none",
                         *item);
             return NULL;
         }
@@ -191,6 +213,19 @@ gboolean host_is_pve_qemu(const Host *host, const char *qemu)
 {
     /* Backup to Proxmox's backup server is in that library, and in no other QEMU. */
     return host->assumed ? host->pve_qemu : elf_needs(qemu, "libproxmox_backup_qemu.so");
+}
+
+const char *host_nested_flag(const Host *host)
+{
+    g_autofree char *text = NULL;
+
+    if (host->assumed)
+        return host->nested;
+    if (!g_file_get_contents("/proc/cpuinfo", &text, NULL, NULL))
+        return NULL;
+    if (g_regex_match_simple("^flags\\s*:.* vmx\\b", text, G_REGEX_MULTILINE, 0))
+        return "vmx";
+    return g_regex_match_simple("^flags\\s*:.* svm\\b", text, G_REGEX_MULTILINE, 0) ? "svm" : NULL;
 }
 
 KernelImage *host_kernel(const Host *host, const char *path, GError **error)
@@ -275,6 +310,8 @@ char *host_runtime_dir(const Host *host, const char *option, const char *user)
         return g_canonicalize_filename(option, NULL);
     if (host->proxmox)
         return g_strdup(HOST_PROXMOX_RUN);
+    if (user && strcmp(user, HOST_ACCOUNT) == 0)
+        return g_strdup("/run/microvm");
     if (user)
         return g_strconcat("/run/microvm-", user, NULL);
     if (xdg && is_own_directory(xdg))
@@ -313,6 +350,61 @@ static gboolean open_and_stat(const char *what, const char *path, int flags, str
     }
     close(fd);
     return TRUE;
+}
+
+char *host_modules(const Host *host, const char *kernel)
+{
+    g_autofree char *dir = g_path_get_dirname(kernel);
+    g_autofree char *path = g_build_filename(dir, "modules.img", NULL);
+
+    if (host->assumed ? !host->modules : access(path, F_OK) < 0)
+        return NULL;
+    return g_steal_pointer(&path);
+}
+
+/* Offsets in the header of a qcow2 image, numbers in big-endian (QEMU's docs/interop/qcow2.txt). */
+#define QCOW2_BACKING 8
+#define QCOW2_INCOMPATIBLE 72
+#define QCOW2_HEADER 80
+#define QCOW2_DATA_FILE 0x04 /* in the last byte of the incompatible features */
+
+gboolean host_image_is_whole(const Host *host, const char *path, const char *format)
+{
+    static const guint8 magic[] = {'Q', 'F', 'I', 0xfb, 0, 0, 0}, none[8] = {0};
+    guint8 head[QCOW2_HEADER] = {0};
+    gssize n;
+    int fd;
+
+    if (strcmp(format, "raw") == 0)
+        return TRUE;
+    if (host->assumed || strcmp(format, "qcow2") != 0)
+        return FALSE;
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    n = fd < 0 ? -1 : read(fd, head, sizeof(head));
+    if (fd >= 0)
+        close(fd);
+    return n == (gssize)sizeof(head) && memcmp(head, magic, sizeof(magic)) == 0 &&
+           memcmp(head + QCOW2_BACKING, none, sizeof(none)) == 0 &&
+           (head[7] < 3 || !(head[QCOW2_INCOMPATIBLE + 7] & QCOW2_DATA_FILE));
+}
+
+int host_open(const char *what, const char *path, int flags, GError **error)
+{
+    int fd = open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    struct stat st;
+
+    if (fd < 0 && errno == EINVAL && flags & O_DIRECT) {
+        missing(error, what, path, "this file system has no O_DIRECT; write cache=writeback");
+    } else if (fd < 0 || fstat(fd, &st) < 0) {
+        missing(error, what, path, g_strerror(errno));
+    } else if (S_ISDIR(st.st_mode) || S_ISFIFO(st.st_mode)) {
+        missing(error, what, path, "a directory or pipe");
+    } else {
+        return fd;
+    }
+    if (fd >= 0)
+        close(fd);
+    return -1;
 }
 
 gboolean host_check_file(const char *what, const char *path, GError **error)
@@ -366,7 +458,9 @@ static gboolean check_owner(const char *dir, const struct stat *st, guint uid, G
         link.st_uid != 0)
         return missing(error, "run directory", dir, "a symbolic link of another user's");
     if (st->st_uid != uid && (st->st_uid != 0 || uid != geteuid()))
-        return missing(error, "run directory", dir, "it belongs to another user");
+        return missing(error, "run directory", dir,
+                       "it belongs to another user; choose another by --runtime-dir, or remove it "
+                       "when no guest runs there");
     if (st->st_mode & 022)
         return missing(error, "run directory", dir, "other users can write in it");
     return TRUE;

@@ -23,14 +23,22 @@ typedef enum {
 #define HOST_PROXMOX_RUN "/var/run/qemu-server"
 #define HOST_PROXMOX_EVENT_SOCKET "/var/run/qmeventd.sock"
 #define HOST_PROXMOX_STORAGE_CFG "/etc/pve/storage.cfg"
+#define HOST_PROXMOX_CPU_MODELS "/etc/pve/virtual-guest/cpu-models.conf"
 #define HOST_PROXMOX_HUGEPAGES "/run/hugepages/kvm"
+
+/* The user that root's guests run as, where there is one. */
+#define HOST_ACCOUNT "microvm"
 
 typedef struct {
     gboolean assumed;    /* nothing was or will be looked at: --assume */
+    gboolean root;       /* we are root */
+    gboolean account;    /* and there is a user HOST_ACCOUNT */
+    gboolean modules;    /* assumed: the kernel's modules lie beside it */
     gboolean proxmox;    /* Proxmox's tools run the guest; the caller's to set */
     gboolean io_uring;   /* the kernel lets this process use it */
     gboolean vhost_net;  /* /dev/vhost-net can be opened */
     gboolean pages_1g;   /* the kernel has huge pages of 1 GiB */
+    const char *nested;  /* assumed: "vmx" or "svm"; NULL: neither */
     gboolean pve_qemu;   /* assumed: QEMU is Proxmox's */
     char *exe_dir;       /* where the launcher itself lies; NULL when assumed */
     GHashTable *bridges; /* assumed: name → NetLink */
@@ -51,10 +59,11 @@ gboolean host_is_pve_qemu(const Host *host, const char *qemu);
 
 /*
  * A machine as @list describes it, for output that does not depend on where it is made: items
- * "io_uring", "vhost-net", "pve-qemu", "hugepages-1g", "bridge=NAME[:MTU[:vlans]]",
- * "kernel=PATH:KIND" (bzimage, microvm, pvh, or an operating system's name), separated by commas;
- * "none" is no item. Every file is taken to exist, a kernel without an item to be a PVH Linux
- * kernel.
+ * "io_uring", "vhost-net", "pve-qemu", "hugepages-1g", "vmx", "svm", "root",
+ * "account" (and root), "modules",
+ * "bridge=NAME[:MTU[:vlans]]", "kernel=PATH:KIND" (bzimage, microvm, pvh, or an operating system's
+ * name), separated by commas; "none" is no item. Every file is taken to exist, a kernel without an
+ * item to be a PVH Linux kernel.
  */
 Host *host_assume(const char *list, GError **error);
 
@@ -66,6 +75,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Host, host_free)
  * any interface: the network scripts know of more kinds.
  */
 NetLink host_bridge(const Host *host, const char *name);
+
+/* What the CPU calls its part in nested virtualisation, "vmx" or "svm"; NULL: it has none. */
+const char *host_nested_flag(const Host *host);
 
 /* kernel_identify(), or what was assumed. */
 KernelImage *host_kernel(const Host *host, const char *path, GError **error);
@@ -89,11 +101,23 @@ char *host_find(const Host *host, HostFile file, const char *option, GError **er
 gboolean host_kernel_is_ours(const Host *host, const char *path, const KernelImage *image);
 
 /*
- * @option, else Proxmox's own on its hosts, else /run/microvm-USER with @user, else
- * $XDG_RUNTIME_DIR/microvm where that variable names a directory of this user's, else /run/microvm;
- * absolute. Free with g_free().
+ * @option, else Proxmox's own on its hosts, else /run/microvm-USER with @user (/run/microvm for
+ * HOST_ACCOUNT), else $XDG_RUNTIME_DIR/microvm where that variable names a directory of this
+ * user's, else /run/microvm; absolute. Free with g_free().
  */
 char *host_runtime_dir(const Host *host, const char *option, const char *user);
+
+/* The image with the modules of the kernel @kernel, which lies beside it; NULL: there is none. */
+char *host_modules(const Host *host, const char *kernel);
+
+/* Whether an image of @format at @path is all in that file: no backing file, no data elsewhere. */
+gboolean host_image_is_whole(const Host *host, const char *path, const char *format);
+
+/*
+ * Opens @path with @flags of open(), close-on-exec; it must not be a directory or pipe. Returns the
+ * descriptor, or -1 with @error; @what ("disk") is for the message.
+ */
+int host_open(const char *what, const char *path, int flags, GError **error);
 
 /* Opens /dev/kvm for a moment. FALSE with @error that says how to do without. */
 gboolean host_check_kvm(GError **error);

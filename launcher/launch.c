@@ -2,6 +2,7 @@
 #include "launch.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "cgroup.h"
@@ -17,13 +18,14 @@ static gboolean prefix(const Plan *plan, unsigned line, const char *key, GError 
     return FALSE;
 }
 
-static gboolean check_disks(const Plan *plan, GError **error)
+/* Those that QEMU opens by itself, or those that are opened for it (@ours). */
+static gboolean check_disks(const Plan *plan, gboolean ours, GError **error)
 {
     for (guint i = 0; i < plan->disks->len; i++) {
         const PlanDisk *disk = plan->disks->pdata[i];
         gboolean device = disk->source->kind == DISK_BLOCK_DEVICE;
 
-        if (disk->source->kind == DISK_RBD)
+        if (disk->source->kind == DISK_RBD || ours != (disk->file != NULL))
             continue;
         if (!host_check_disk(disk->source->path, device, disk->readonly, error))
             return prefix(plan, disk->line, disk->key, error);
@@ -51,7 +53,8 @@ static gboolean check_files(const Plan *plan, GError **error)
 {
     if (!host_check_program("QEMU", plan->qemu, error) ||
         (plan->kernel && !host_check_file("kernel", plan->kernel, error)) ||
-        (plan->initrd && !host_check_file("initrd", plan->initrd, error)))
+        (plan->initrd && !host_check_file("initrd", plan->initrd, error)) ||
+        (plan->modules && !host_check_file("kernel's modules", plan->modules, error)))
         return FALSE;
     for (guint i = 0; i < plan->check_files->len; i++) {
         if (!host_check_file("initrd", plan->check_files->pdata[i], error)) {
@@ -59,7 +62,7 @@ static gboolean check_files(const Plan *plan, GError **error)
             return FALSE;
         }
     }
-    return check_disks(plan, error);
+    return check_disks(plan, FALSE, error);
 }
 
 static gboolean set_affinity(const Plan *plan, GError **error)
@@ -69,7 +72,17 @@ static gboolean set_affinity(const Plan *plan, GError **error)
     return prefix(plan, plan->affinity_line, "affinity", error);
 }
 
-static gboolean open_nic(const PlanNic *nic, GArray *fds, GError **error)
+/* A guest that cannot be limited is started all the same, as one without a limit would be. */
+static void limit_nic(const Plan *plan, const PlanNic *nic)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (nic->rate && !net_set_rate(nic->ifname, nic->rate, &error))
+        fprintf(stderr, "microvm-launch: warning: %s:%u: %s: rate=: %s\n", plan->config_file,
+                nic->line, nic->key, error->message);
+}
+
+static gboolean open_nic(const Plan *plan, const PlanNic *nic, GArray *fds, GError **error)
 {
     guint start = fds->len;
 
@@ -79,8 +92,10 @@ static gboolean open_nic(const PlanNic *nic, GArray *fds, GError **error)
         return FALSE;
     }
     if (!net_attach(nic->ifname, nic->bridge, nic->mac, error) ||
-        (nic->vlans && !net_set_vlans(nic->ifname, nic->vlans, error)) ||
-        (!nic->link_down && !net_set_up(nic->ifname, error)))
+        (nic->vlans && !net_set_vlans(nic->ifname, nic->vlans, error)))
+        return FALSE;
+    limit_nic(plan, nic);
+    if (!nic->link_down && !net_set_up(nic->ifname, error))
         return FALSE;
     if (!nic->vhost)
         return TRUE;
@@ -98,20 +113,20 @@ static gboolean open_nics(const Plan *plan, GArray *fds, GError **error)
     for (guint i = 0; i < plan->nics->len; i++) {
         const PlanNic *nic = plan->nics->pdata[i];
 
-        if (nic->first_fd >= 0 && !open_nic(nic, fds, error))
+        if (nic->first_fd >= 0 && !open_nic(plan, nic, fds, error))
             return prefix(plan, nic->line, nic->key, error);
     }
     return TRUE;
 }
 
-/* What QEMU will open by itself, as the user that it will run as. */
-static gboolean check_as_user(const Plan *plan, const ConfineUser *user, GError **error)
+/* What we open for QEMU, and what it will open by itself as the user that it will run as. */
+static gboolean check_opens(const Plan *plan, const ConfineUser *user, GError **error)
 {
-    gboolean good;
+    gboolean good = (!plan->kvm || host_check_kvm(error)) && check_disks(plan, TRUE, error);
 
-    if (user && !confine_user_try(user, error))
+    if (!good || (user && !confine_user_try(user, error)))
         return FALSE;
-    good = (!plan->kvm || host_check_kvm(error)) && check_files(plan, error);
+    good = check_files(plan, error);
     if (!good && user)
         g_prefix_error(error, "as user %s: ", user->name);
     return (!user || confine_user_back(good ? error : NULL)) && good;
@@ -157,6 +172,20 @@ static gboolean open_vsock(const Plan *plan, GArray *fds, GError **error)
     return TRUE;
 }
 
+/* What the user that QEMU will be may not open. */
+static gboolean open_files(const Plan *plan, GArray *fds, GError **error)
+{
+    for (guint i = 0; i < plan->files->len; i++) {
+        const PlanFile *file = plan->files->pdata[i];
+        int fd = host_open(file->key ? "disk" : "device", file->path, file->flags, error);
+
+        if (fd < 0)
+            return file->key ? prefix(plan, file->line, file->key, error) : FALSE;
+        g_array_append_val(fds, fd);
+    }
+    return TRUE;
+}
+
 /* A guest that cannot be limited is started all the same, as one without limits would be. */
 static void enter_cgroup(const Plan *plan)
 {
@@ -187,11 +216,17 @@ static void go(const Plan *plan, char **argv, const ConfineUser *user, GArray *f
     if (host_check_not_running(plan->id, plan->pidfile, error)) {
         enter_cgroup(plan);
         if (open_nics(plan, fds, error) && start_shares(plan, fds, error) &&
-            open_vsock(plan, fds, error) && confine(plan, user, fds, error))
+            open_vsock(plan, fds, error) && open_files(plan, fds, error) &&
+            confine(plan, user, fds, error))
             confine_exec(plan->qemu, argv, error);
     }
     if (made)
         rmdir(plan->runtime_dir);
+}
+
+static gboolean is_us(const char *user)
+{
+    return geteuid() == 0 && strcmp(user, "root") == 0;
 }
 
 void launch(const Plan *plan, char **argv, GError **error)
@@ -201,9 +236,10 @@ void launch(const Plan *plan, char **argv, GError **error)
     g_autoptr(ConfineUser) user = NULL;
 
     host->proxmox = plan->proxmox;
-    if (plan->user && !(user = confine_user_find(plan->user, error)))
+    if (plan->user && !is_us(plan->user) &&
+        !(user = confine_user_find(plan->user, strcmp(plan->user, HOST_ACCOUNT) == 0, error)))
         return;
-    if (!check_as_user(plan, user, error) || !check_bridges(plan, host, error) ||
+    if (!check_opens(plan, user, error) || !check_bridges(plan, host, error) ||
         !check_shares(plan, error) || !set_affinity(plan, error) ||
         !confine_standard_descriptors(error))
         return;

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libmnl/libmnl.h>
 #include <linux/if_bridge.h>
 #include <linux/if_tun.h>
 #include <linux/rtnetlink.h>
@@ -12,6 +11,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+
+#include "netlink.h"
 
 G_DEFINE_QUARK(net - error - quark, net_error)
 
@@ -74,31 +75,6 @@ gboolean net_vhost_open(guint count, int *fds, GError **error)
     return TRUE;
 }
 
-/*
- * Sends @message and gives the kernel's answer, which is immediate, to @parse (NULL: it is an
- * acknowledgement). FALSE with errno set.
- */
-static gboolean transact(struct nlmsghdr *message, mnl_cb_t parse, void *data)
-{
-    struct mnl_socket *socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-    char buf[32768];
-    ssize_t n = -1;
-    int saved;
-
-    if (!socket)
-        return FALSE;
-    message->nlmsg_seq = 1;
-    if (mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) == 0 &&
-        mnl_socket_sendto(socket, message, message->nlmsg_len) >= 0)
-        n = mnl_socket_recvfrom(socket, buf, sizeof(buf));
-    if (n >= 0)
-        n = mnl_cb_run(buf, (size_t)n, 1, mnl_socket_get_portid(socket), parse, data);
-    saved = errno;
-    mnl_socket_close(socket);
-    errno = saved;
-    return n >= 0;
-}
-
 static struct ifinfomsg *link_message(struct nlmsghdr *message, guint16 type, unsigned index)
 {
     struct ifinfomsg *link = mnl_nlmsg_put_extra_header(message, sizeof(*link));
@@ -123,7 +99,7 @@ static gboolean set_link(unsigned index, unsigned master, const char *guest_mac,
     mac.ether_addr_octet[0] = 0xfe;
     mnl_attr_put(message, IFLA_ADDRESS, sizeof(mac), &mac);
     mnl_attr_put_u32(message, IFLA_MASTER, master);
-    return transact(message, NULL, NULL);
+    return netlink_transact(message, NULL, NULL);
 }
 
 static void parse_bridge(const struct nlattr *data, NetLink *facts)
@@ -179,7 +155,7 @@ NetLink net_link(const char *name)
     if (!index)
         return facts;
     link_message(message, RTM_GETLINK, index);
-    return transact(message, parse_link, &facts) ? facts : (NetLink){0};
+    return netlink_transact(message, parse_link, &facts) ? facts : (NetLink){0};
 }
 
 gboolean net_attach(const char *name, const char *bridge, const char *guest_mac, GError **error)
@@ -209,7 +185,7 @@ gboolean net_set_up(const char *name, GError **error)
     message->nlmsg_flags |= NLM_F_ACK;
     link->ifi_change = IFF_UP;
     link->ifi_flags = IFF_UP;
-    return (index && transact(message, NULL, NULL)) ||
+    return (index && netlink_transact(message, NULL, NULL)) ||
            fail(error, NET_ERROR_LINK, "cannot bring up", name);
 }
 
@@ -265,7 +241,7 @@ static gboolean add_vlans(unsigned index, const NetVlans *vlans)
     put_vlans(message, vlans->untagged, vlans->untagged,
               BRIDGE_VLAN_INFO_PVID | BRIDGE_VLAN_INFO_UNTAGGED);
     mnl_attr_nest_end(message, nest);
-    return transact(message, NULL, NULL);
+    return netlink_transact(message, NULL, NULL);
 }
 
 static gboolean remove_all_vlans(unsigned index)
@@ -276,7 +252,7 @@ static gboolean remove_all_vlans(unsigned index)
 
     put_vlans(message, 1, 4094, 0);
     mnl_attr_nest_end(message, nest);
-    return transact(message, NULL, NULL);
+    return netlink_transact(message, NULL, NULL);
 }
 
 gboolean net_set_vlans(const char *name, const NetVlans *vlans, GError **error)

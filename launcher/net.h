@@ -49,6 +49,12 @@ gboolean net_set_up(const char *name, GError **error);
 /* Lets port @name of a bridge that tells VLANs apart have @vlans, and no others. */
 gboolean net_set_vlans(const char *name, const NetVlans *vlans, GError **error);
 
+/*
+ * Limits interface @name to @rate bytes a second each way, as Proxmox's tc does: what goes to the
+ * guest waits, what comes from it beyond the rate is dropped.
+ */
+gboolean net_set_rate(const char *name, guint64 rate, GError **error);
+
 /* Opens /dev/vhost-net @count times, close-on-exec. On failure none is left open. */
 gboolean net_vhost_open(guint count, int *fds, GError **error);
 

@@ -32,9 +32,13 @@ static const struct {
      "tcp:[ADDRESS]:PORT-:PORT (or udp:), on 127.0.0.1 without ADDRESS"},
     {TEXT, AT(plan.directory_cfg), "directory-cfg", "FILE",
      "shared directories, in the syntax of Proxmox's mapping/directory.cfg"},
+    {TEXT, AT(plan.cpu_models), "cpu-models", "FILE",
+     "CPU models (custom-…), in the syntax of Proxmox's cpu-models.conf"},
     {FLAG, AT(plan.vsock), "vsock", NULL,
      "a vsock device; the guest's address is its id plus 1000"},
-    {TEXT, AT(plan.user), "user", "NAME", "run QEMU as this user, once root's part is done"},
+    {TEXT, AT(plan.user), "user", "NAME",
+     "run QEMU as this user, once root's part is done (default for root:\n"
+     "microvm, where there is such a user)"},
     {TEXT, AT(plan.runtime_dir), "runtime-dir", "DIR",
      "where sockets and pidfile go (default $XDG_RUNTIME_DIR/microvm,\n"
      "or /run/microvm; /run/microvm-NAME with --user)"},
@@ -59,8 +63,8 @@ static const struct {
     {MODE, MODE_PRINT0, "print0", NULL, "the same with a NUL behind each word, and stop"},
     {TEXT, AT(assume), "assume", "LIST",
      "with --print: do not look at this machine but take it to have LIST,\n"
-     "of io_uring, vhost-net, pve-qemu, hugepages-1g, bridge=NAME[:MTU[:vlans]],\n"
-     "kernel=PATH:KIND; or none"},
+     "of io_uring, vhost-net, pve-qemu, hugepages-1g, vmx, svm, root, account,\n"
+     "modules, bridge=NAME[:MTU[:vlans]], kernel=PATH:KIND; or none"},
     {FLAG, AT(strict), "strict", NULL, "refuse lines that Proxmox warns about and drops"},
     {HELP, 0, "help", NULL, "this text"},
     {VERSION, 0, "version", NULL, "the version"},

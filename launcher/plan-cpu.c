@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "cpu-model.h"
 #include "schema.h"
 
 /* What the board can have (QEMU's hw/i386/microvm.c). */
@@ -46,14 +47,43 @@ static const char *base_model(const char *model, const char **flags)
     return model;
 }
 
-/* The flags Proxmox gives guests under KVM. */
-static const char *kvm_flags(const char *model)
+/* What Proxmox itself adds to a model. */
+static void add_proxmox_flags(GHashTable *flags, const char *model, gboolean kvm)
 {
     if (strcmp(model, "kvm64") == 0)
-        return "+kvm_pv_eoi;+kvm_pv_unhalt;+lahf_lm;+sep";
-    if (strcmp(model, "kvm32") == 0)
-        return "+kvm_pv_eoi;+kvm_pv_unhalt;+sep";
-    return "+kvm_pv_eoi;+kvm_pv_unhalt";
+        add_flags(flags, "+lahf_lm");
+    if (strcmp(model, "kvm64") == 0 || strcmp(model, "kvm32") == 0)
+        add_flags(flags, "+sep");
+    if (g_str_has_prefix(model, "Opteron"))
+        add_flags(flags, "-rdtscp");
+    if (kvm)
+        add_flags(flags, "+kvm_pv_eoi;+kvm_pv_unhalt");
+}
+
+/* And what nothing else may change. TCG lacks a feature of nearly every model it would enforce. */
+static void add_forced_flags(GHashTable *flags, const char *model, gboolean kvm, gboolean hidden)
+{
+    const char *vendor = cpu_model_vendor(model);
+
+    if (kvm && strcmp(model, "host") != 0)
+        g_hash_table_replace(flags, g_strdup("enforce"), g_strdup("enforce"));
+    if (hidden)
+        g_hash_table_replace(flags, g_strdup("kvm"), g_strdup("kvm=off"));
+    if (vendor)
+        g_hash_table_replace(flags, g_strdup("vendor"), g_strconcat("vendor=", vendor, NULL));
+}
+
+/* nested-virt stands for what the host's CPU calls it. */
+static void resolve_nested(const PlanContext *ctx, const ConfigKey *key, GHashTable *flags)
+{
+    const char *flag = g_hash_table_lookup(flags, "nested-virt");
+    const char *name = flag ? host_nested_flag(ctx->host) : NULL;
+
+    if (name)
+        g_hash_table_replace(flags, g_strdup(name), g_strdup_printf("%c%s", *flag, name));
+    else if (flag)
+        plan_warn(ctx, key, "nested-virt has no effect, this host's CPU has neither vmx nor svm");
+    g_hash_table_remove(flags, "nested-virt");
 }
 
 static char *join(const char *model, GHashTable *flags)
@@ -66,63 +96,106 @@ static char *join(const char *model, GHashTable *flags)
     return g_string_free(cpu, FALSE);
 }
 
-/*
- * Under TCG there is nothing to be compatible with, so a guest gets all that TCG has ("max") unless
- * the config names a model; "host" has no meaning there. "enforce" would refuse nearly all models,
- * as TCG lacks a feature of each, and the kvm_ flags do not exist.
- */
-static char *cpu_option(gboolean kvm, const char *model, const char *own_flags)
-{
-    g_autoptr(GHashTable) flags = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-    const char *level;
+/* What the config says of its CPU, or else the model of cpu-models.conf that it names. */
+typedef struct {
+    const ConfigKey *key;
+    PropStr *own, *custom; /* each may be NULL */
+} CpuProps;
 
-    if (!model || (!kvm && strcmp(model, "host") == 0))
-        model = kvm ? "kvm64" : "max";
-    model = base_model(model, &level);
-    if (kvm)
-        add_flags(flags, kvm_flags(model));
-    add_flags(flags, level);
-    if (own_flags)
-        add_flags(flags, own_flags);
-    if (kvm && strcmp(model, "host") != 0 && strcmp(model, "max") != 0)
-        g_hash_table_replace(flags, g_strdup("enforce"), g_strdup("enforce"));
-    return join(model, flags);
+static const char *cpu_prop(const CpuProps *props, const char *name)
+{
+    const char *own = props->own ? propstr_get(props->own, name) : NULL;
+
+    return own || !props->custom ? own : propstr_get(props->custom, name);
 }
 
-/*
- * Whether the guest will see KVM's clock: hidden=1 takes KVM's CPUID leaves away, and flags can
- * take the clock alone.
- */
-static gboolean has_kvmclock(gboolean kvm, const PropStr *props)
+/* QEMU's name of the model that the guest is to see. */
+static const char *reported_model(const PlanContext *ctx, const CpuProps *props)
 {
-    const char *list = props ? propstr_get(props, "flags") : NULL;
-    g_auto(GStrv) flags = g_strsplit(list ? list : "", ";", -1);
+    const char *model = props->own ? propstr_get(props->own, "cputype") : NULL;
 
-    if (!kvm || (props && propstr_get_bool(props, "hidden", FALSE)))
-        return FALSE;
-    return !g_strv_contains((const char *const *)flags, "-kvmclock") &&
-           !g_strv_contains((const char *const *)flags, "-kvm");
+    if (props->custom) {
+        model = propstr_get(props->custom, "reported-model");
+        if (!model)
+            model = "kvm64";
+    }
+    /* Under TCG there is nothing to be compatible with, and "host" has no meaning. */
+    if (!ctx->plan->kvm && (!model || strcmp(model, "host") == 0))
+        return "max";
+    /* No such CPU was ever made, and QEMU knows them no longer. */
+    if (g_strcmp0(model, "Icelake-Client") == 0)
+        return "Icelake-Server";
+    if (g_strcmp0(model, "Icelake-Client-noTSX") == 0)
+        return "Icelake-Server-noTSX";
+    return model ? model : "kvm64";
 }
 
 /* Sub-keys beyond model and flags, as properties of QEMU's CPU. */
-static void plan_properties(Plan *plan, const PropStr *props)
+static char *with_properties(char *cpu, const CpuProps *props)
 {
-    static const char *const numbers[] = {"guest-phys-bits", "level"};
-    GString *cpu = g_string_new(plan->cpu);
-    const char *bits = propstr_get(props, "phys-bits");
+    const char *guest_bits = cpu_prop(props, "guest-phys-bits");
+    const char *bits = cpu_prop(props, "phys-bits");
+    const char *level = cpu_prop(props, "level");
+    GString *text = g_string_new(cpu);
 
-    if (propstr_get_bool(props, "hidden", FALSE))
-        g_string_append(cpu, ",kvm=off");
+    g_free(cpu);
+    if (guest_bits)
+        g_string_append_printf(text, ",guest-phys-bits=%s", guest_bits);
     if (bits && strcmp(bits, "host") == 0)
-        g_string_append(cpu, ",host-phys-bits=on");
+        g_string_append(text, ",host-phys-bits=true");
     else if (bits)
-        g_string_append_printf(cpu, ",phys-bits=%s", bits);
-    for (gsize i = 0; i < G_N_ELEMENTS(numbers); i++) {
-        if (propstr_get(props, numbers[i]))
-            g_string_append_printf(cpu, ",%s=%s", numbers[i], propstr_get(props, numbers[i]));
+        g_string_append_printf(text, ",phys-bits=%s", bits);
+    if (level)
+        g_string_append_printf(text, ",level=%s", level);
+    return g_string_free(text, FALSE);
+}
+
+/* Whether the guest will see KVM's clock: it goes with all of KVM's CPUID leaves, or alone. */
+static gboolean has_kvmclock(const PlanContext *ctx, GHashTable *flags)
+{
+    const char *all = g_hash_table_lookup(flags, "kvm");
+    const char *clock = g_hash_table_lookup(flags, "kvmclock");
+
+    return ctx->plan->kvm && (!all || *all == '+') && (!clock || *clock == '+');
+}
+
+static void set_cpu(const PlanContext *ctx, const CpuProps *props)
+{
+    g_autoptr(GHashTable) flags = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    const char *level, *model = base_model(reported_model(ctx, props), &level);
+    gboolean kvm = ctx->plan->kvm;
+
+    add_proxmox_flags(flags, model, kvm);
+    add_flags(flags, level);
+    if (props->custom && propstr_get(props->custom, "flags"))
+        add_flags(flags, propstr_get(props->custom, "flags"));
+    if (props->own && propstr_get(props->own, "flags"))
+        add_flags(flags, propstr_get(props->own, "flags"));
+    resolve_nested(ctx, props->key, flags);
+    add_forced_flags(flags, model, kvm, g_strcmp0(cpu_prop(props, "hidden"), "1") == 0);
+    ctx->plan->kvmclock = has_kvmclock(ctx, flags);
+    ctx->plan->cpu = with_properties(join(model, flags), props);
+}
+
+/* The model "custom-NAME" of cpu-models.conf. */
+static PropStr *custom_model(const PlanContext *ctx, const ConfigKey *key, const char *type,
+                             GError **error)
+{
+    const char *file = ctx->options->cpu_models;
+    const char *name = type + strlen(CPU_MODEL_CUSTOM);
+    GError *cause = NULL;
+    PropStr *model;
+
+    if (!file && ctx->plan->proxmox)
+        file = HOST_PROXMOX_CPU_MODELS;
+    if (!file) {
+        plan_fail(ctx, key, error, "give --cpu-models, which says what '%s' is", name);
+        return NULL;
     }
-    g_free(plan->cpu);
-    plan->cpu = g_string_free(cpu, FALSE);
+    model = cpu_model_find(file, name, ctx->plan->warnings, &cause);
+    if (!model)
+        plan_fail_because(ctx, key, error, cause);
+    return model;
 }
 
 static gboolean plan_count(const PlanContext *ctx, GError **error)
@@ -169,14 +242,16 @@ static gboolean force_cpu(const PlanContext *ctx, GError **error)
 gboolean plan_cpu(const PlanContext *ctx, GError **error)
 {
     const ConfigKey *key = config_find(ctx->config, "cpu");
-    g_autoptr(PropStr) props = NULL;
+    g_autoptr(PropStr) own = NULL, custom = NULL;
+    CpuProps props;
+    const char *type;
 
-    if (key && !(props = plan_parse(ctx, key, schema_cpu, error)))
+    if (key && !(own = plan_parse(ctx, key, schema_cpu, error)))
         return FALSE;
-    ctx->plan->cpu = cpu_option(ctx->plan->kvm, props ? propstr_get(props, "cputype") : NULL,
-                                props ? propstr_get(props, "flags") : NULL);
-    ctx->plan->kvmclock = has_kvmclock(ctx->plan->kvm, props);
-    if (props)
-        plan_properties(ctx->plan, props);
+    type = own ? propstr_get(own, "cputype") : "";
+    if (g_str_has_prefix(type, CPU_MODEL_CUSTOM) && !(custom = custom_model(ctx, key, type, error)))
+        return FALSE;
+    props = (CpuProps){key, own, custom};
+    set_cpu(ctx, &props);
     return force_cpu(ctx, error) && plan_count(ctx, error);
 }

@@ -158,6 +158,8 @@ gboolean plan_kernel(const PlanContext *ctx, gboolean has_boot_disk, GError **er
     if (!append && (!kernel || host_kernel_is_ours(ctx->host, path, image)) &&
         kernel_is_linux(image))
         ctx->plan->append = linux_command_line(ctx->plan, has_boot_disk);
+    if (ctx->plan->initrd && kernel_is_linux(image))
+        ctx->plan->modules = host_modules(ctx->host, path);
     /* Other systems find virtio-mmio on the kernel command line, which QEMU writes without ACPI. */
     ctx->plan->acpi = plan_bool(ctx, "acpi", kernel_is_linux(image));
     ctx->plan->legacy_timers = !(ctx->plan->kvmclock && ctx->plan->acpi && kernel_is_linux(image));

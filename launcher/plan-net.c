@@ -119,13 +119,14 @@ static gboolean set_vlans(const PlanContext *ctx, const ConfigKey *key, PlanNic 
     return TRUE;
 }
 
-/* What Proxmox's own side would do on its hosts. */
-static void warn_of_host_side(const PlanContext *ctx, const ConfigKey *key, const PropStr *props)
+/* What Proxmox's own side does on its hosts. */
+static void set_host_side(const PlanContext *ctx, const ConfigKey *key, PlanNic *nic,
+                          const PropStr *props)
 {
+    /* Its megabytes are 2^20 bytes; more than the fastest link is no limit. */
+    nic->rate = (guint64)(MIN(propstr_get_number(props, "rate", 0), 1e6) * 1048576);
     if (propstr_get_bool(props, "firewall", FALSE))
         plan_warn(ctx, key, "firewall=1: there is no Proxmox firewall on this host");
-    if (propstr_get(props, "rate"))
-        plan_warn(ctx, key, "rate= is not applied on this host");
 }
 
 static gboolean set_bridge(const PlanContext *ctx, const ConfigKey *key, PlanNic *nic,
@@ -140,7 +141,7 @@ static gboolean set_bridge(const PlanContext *ctx, const ConfigKey *key, PlanNic
     nic->vhost = ctx->host->vhost_net;
     if (ctx->plan->proxmox)
         return TRUE;
-    warn_of_host_side(ctx, key, props);
+    set_host_side(ctx, key, nic, props);
     return set_vlans(ctx, key, nic, props, error);
 }
 

@@ -70,6 +70,14 @@ void plan_share_free(PlanShare *share);
 /* Sorts the shares and gives them, and the vsock device if there is to be one, descriptors. */
 void plan_share_finish(const PlanContext *ctx);
 
+void plan_file_free(PlanFile *file);
+
+/* plan-files.c: whom QEMU runs as; a wrong --user is an error. */
+gboolean plan_user(const PlanContext *ctx, GError **error);
+
+/* Has what that user may not open opened before; needs all devices, and ->kvm. */
+void plan_files(const PlanContext *ctx);
+
 /* plan-kernel.c: kernel, initrd, command line, and what args say of them. Needs disks, serials. */
 gboolean plan_kernel(const PlanContext *ctx, gboolean has_boot_disk, GError **error);
 

@@ -119,7 +119,7 @@ static gboolean plan_paths(const PlanContext *ctx, GError **error)
     /* The longest name in it: "999999999.virtiofs0". */
     gsize longest = strlen(plan->id) + strlen("/.virtiofs0");
 
-    plan->runtime_dir = host_runtime_dir(ctx->host, ctx->options->runtime_dir, ctx->options->user);
+    plan->runtime_dir = host_runtime_dir(ctx->host, ctx->options->runtime_dir, plan->user);
     if (strlen(plan->runtime_dir) + longest >= sizeof(((struct sockaddr_un *)0)->sun_path))
         return plan_fail(ctx, NULL, error,
                          "the run directory's name is too long for a socket (%s); choose another "
@@ -263,7 +263,8 @@ static gboolean plan_numa(const PlanContext *ctx, const ConfigKey *key, int inde
     (void)index;
     (void)error;
     if (plan_bool(ctx, "numa", FALSE))
-        plan_warn(ctx, key, "the board has no NUMA nodes; the guest sees one");
+        plan_warn(ctx, key,
+                  "the board tells of no NUMA nodes (it has no SRAT); the guest sees one");
     return TRUE;
 }
 
@@ -280,16 +281,6 @@ static void plan_limits(const PlanContext *ctx)
     if (units)
         ctx->plan->cpu_weight = MIN(g_ascii_strtoull(units, NULL, 10), 10000);
     ctx->plan->memory_max = (ctx->plan->memory_mib + PLAN_OVERHEAD_MIB) << 20;
-}
-
-static gboolean plan_user(const PlanContext *ctx, GError **error)
-{
-    ctx->plan->user = g_strdup(ctx->options->user);
-    if (!ctx->plan->user || !ctx->plan->proxmox)
-        return TRUE;
-    g_set_error(error, PLAN_ERROR, PLAN_ERROR_OPTION,
-                "--user: on Proxmox hosts QEMU runs as root, which its network scripts need");
-    return FALSE;
 }
 
 static gboolean plan_basics(const PlanContext *ctx, GError **error)
@@ -311,7 +302,7 @@ static gboolean plan_basics(const PlanContext *ctx, GError **error)
     if (!plan_memory(ctx, error))
         return FALSE;
     plan_limits(ctx);
-    return plan_user(ctx, error) && plan_machine(ctx, error) && plan_cpu(ctx, error);
+    return plan_machine(ctx, error) && plan_cpu(ctx, error);
 }
 
 static gboolean plan_serial(const PlanContext *ctx, const ConfigKey *key, int index, GError **error)
@@ -487,6 +478,34 @@ static SlotBoard board_of(const Plan *plan)
     return g_str_has_prefix(plan->machine, "microvm-9.") ? BOARD_NO_ACPI_OLD : BOARD_NO_ACPI;
 }
 
+/* The modules are a help, for which no device of the config is to give way. */
+static void place_modules(const PlanContext *ctx, GArray *requests, SlotBoard board)
+{
+    Plan *plan = ctx->plan;
+
+    if (!plan->modules)
+        return;
+    if (requests->len < slots_available(board)) {
+        request_slot(requests, SLOT_MODULES, 0, &plan->modules_slot);
+        return;
+    }
+    plan_warn(ctx, NULL, "no place on the board is left for the kernel's modules, %s",
+              plan->modules);
+    g_clear_pointer(&plan->modules, g_free);
+}
+
+static void warn_of_shared_interrupts(const PlanContext *ctx, const GArray *requests,
+                                      SlotBoard board)
+{
+    guint devices = requests->len - (ctx->plan->modules != NULL);
+
+    if (ctx->plan->kvm && devices > slots_good(board))
+        plan_warn(ctx, NULL,
+                  "%u virtio devices: under KVM, those beyond %u may lose interrupts to the "
+                  "serial port, clock or power button",
+                  devices, slots_good(board));
+}
+
 static gboolean plan_slots(const PlanContext *ctx, gboolean has_boot_disk, GError **error)
 {
     Plan *plan = ctx->plan;
@@ -517,12 +536,9 @@ static gboolean plan_slots(const PlanContext *ctx, gboolean has_boot_disk, GErro
         request_slot(requests, SLOT_SHARE, 0, &((PlanShare *)plan->shares->pdata[i])->slot);
     if (plan->cid)
         request_slot(requests, SLOT_VSOCK, 0, &plan->vsock_slot);
+    place_modules(ctx, requests, board);
     if (slots_assign(requests, board)) {
-        if (plan->kvm && requests->len > slots_good(board))
-            plan_warn(ctx, NULL,
-                      "%u virtio devices: under KVM, those beyond %u may lose interrupts to the "
-                      "serial port, clock or power button",
-                      requests->len, slots_good(board));
+        warn_of_shared_interrupts(ctx, requests, board);
         return TRUE;
     }
     return plan_fail(ctx, NULL, error,
@@ -538,10 +554,13 @@ static gboolean plan_all(const PlanContext *ctx, GError **error)
 
     ctx->plan->proxmox = ctx->host->proxmox;
     ctx->plan->daemonize = ctx->options->daemonize || ctx->plan->proxmox;
-    return plan_id(ctx, error) && plan_paths(ctx, error) && plan_basics(ctx, error) &&
-           plan_extra(ctx, error) && plan_keys(ctx, error) &&
-           plan_boot_order(ctx, &has_boot_disk, error) && plan_kernel(ctx, has_boot_disk, error) &&
-           plan_slots(ctx, has_boot_disk, error);
+    if (!plan_id(ctx, error) || !plan_user(ctx, error) || !plan_paths(ctx, error) ||
+        !plan_basics(ctx, error) || !plan_extra(ctx, error) || !plan_keys(ctx, error) ||
+        !plan_boot_order(ctx, &has_boot_disk, error) || !plan_kernel(ctx, has_boot_disk, error) ||
+        !plan_slots(ctx, has_boot_disk, error))
+        return FALSE;
+    plan_files(ctx);
+    return TRUE;
 }
 
 Plan *plan_new(const Config *config, const Storages *storages, const Host *host,
@@ -555,6 +574,7 @@ Plan *plan_new(const Config *config, const Storages *storages, const Host *host,
     plan->nics = g_ptr_array_new_with_free_func((GDestroyNotify)plan_nic_free);
     plan->serials = g_ptr_array_new();
     plan->shares = g_ptr_array_new_with_free_func((GDestroyNotify)plan_share_free);
+    plan->files = g_ptr_array_new_with_free_func((GDestroyNotify)plan_file_free);
     plan->next_fd = FIRST_FD;
     plan->check_files = g_ptr_array_new_with_free_func(g_free);
     plan->warnings = g_ptr_array_new_with_free_func(g_free);
@@ -580,6 +600,7 @@ void plan_free(Plan *plan)
     g_ptr_array_unref(plan->shares);
     g_ptr_array_unref(plan->disks);
     g_ptr_array_unref(plan->nics);
+    g_ptr_array_unref(plan->files);
     g_ptr_array_unref(plan->check_files);
     g_ptr_array_unref(plan->warnings);
     g_strfreev(plan->extra);
@@ -600,6 +621,7 @@ void plan_free(Plan *plan)
     g_free(plan->rtc_base);
     g_free(plan->agent);
     g_free(plan->rng_source);
+    g_free(plan->modules);
     g_free(plan->kernel);
     g_free(plan->initrd);
     g_free(plan->append);

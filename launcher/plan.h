@@ -41,11 +41,21 @@ typedef struct {
     const char *const *trailing; /* words for QEMU after "--", NULL-terminated; or NULL */
     const char *directory_cfg;   /* where shared directories are; or NULL */
     const char *virtiofsd;       /* NULL: looked up */
-    const char *user;            /* whom QEMU runs as; NULL: whoever started us */
+    const char *cpu_models;      /* where CPU models called custom-… are; NULL: Proxmox's file */
+    const char *user;            /* whom QEMU runs as; NULL: HOST_ACCOUNT if root started us */
     gboolean daemonize;
     gboolean vsock;
     gboolean no_limits; /* cgroup limits are set by whoever started us */
 } PlanOptions;
+
+/* A file that we open for QEMU, as a user who may not runs it. */
+typedef struct {
+    char *path;
+    int flags;       /* of open() */
+    const char *key; /* whose it is in the config; NULL: nobody's */
+    unsigned line;
+    int fd; /* what QEMU gets it as, and the number of QEMU's set of it */
+} PlanFile;
 
 /* A disk: throttle node over format node over the node of the file, device or network volume. */
 typedef struct {
@@ -54,6 +64,7 @@ typedef struct {
     unsigned line;
     char *volid; /* as the config has it; goes into node names */
     DiskSource *source;
+    const PlanFile *file; /* NULL: QEMU opens it */
     gboolean cdrom, readonly;
     gboolean direct, no_flush; /* the nodes' cache.direct and cache.no-flush */
     gboolean write_through;    /* the device tells the guest that there is no write cache */
@@ -84,6 +95,7 @@ typedef struct {
     GPtrArray *hostfwd; /* user network: of char *, "tcp:127.0.0.1:2222-:22" */
     guint queues;       /* at least 1 */
     guint mtu;          /* told to the guest; 0: not told */
+    guint64 rate;       /* bytes a second, each way; 0: no limit of ours */
     gboolean link_down; /* the tap is left down */
     gboolean vhost;
     int first_fd; /* taps at first_fd …, then as many vhost descriptors; -1: none of ours */
@@ -104,8 +116,9 @@ typedef struct {
 } PlanShare;
 
 typedef struct {
-    int index;    /* 0: the ISA port ttyS0; 1 to 3: virtio consoles */
-    char *device; /* a host device; NULL: a socket at ->path */
+    int index;            /* 0: the ISA port ttyS0; 1 to 3: virtio consoles */
+    char *device;         /* a host device; NULL: a socket at ->path */
+    const PlanFile *file; /* the device; NULL: QEMU opens it */
     char *path;
 } PlanSerial;
 
@@ -120,10 +133,12 @@ typedef struct {
     const char *scripts; /* the directory of Proxmox's network scripts */
     gboolean sandbox;    /* QEMU may not start programs or change users */
     char *user;          /* whom QEMU runs as; NULL: whoever started us */
-    guint64 cpu_max;     /* µs of CPU time in each 100 ms; 0: no limit */
-    guint64 cpu_weight;  /* of cgroup v2; 0: none given */
-    guint64 memory_max;  /* bytes of the guest with all that serves it; 0: no limit */
-    char *loadstate;     /* saved state to go on from; NULL: none */
+    GPtrArray *files;    /* of PlanFile *: what we open for that user */
+    const PlanFile *kvm_file, *rng_file; /* NULL: QEMU opens it, if at all */
+    guint64 cpu_max;                     /* µs of CPU time in each 100 ms; 0: no limit */
+    guint64 cpu_weight;                  /* of cgroup v2; 0: none given */
+    guint64 memory_max; /* bytes of the guest with all that serves it; 0: no limit */
+    char *loadstate;    /* saved state to go on from; NULL: none */
 
     char *machine; /* "microvm", or a versioned name of it */
     gboolean kvm, acpi, ksm;
@@ -156,6 +171,8 @@ typedef struct {
     guint64 rng_max_bytes;  /* in every ->rng_period; 0: no limit */
     guint64 rng_period;     /* ms */
 
+    char *modules; /* image with our kernel's modules; NULL: none */
+    int modules_slot;
     char *kernel, *initrd, *append; /* each NULL: not ours to give */
     GPtrArray *check_files;         /* of char *: files named in args that must be there */
     gboolean own_firmware;          /* FALSE: args names a -bios */

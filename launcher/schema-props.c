@@ -162,6 +162,16 @@ const PropSpec schema_cpu[] = {
     END,
 };
 
+const PropSpec schema_cpu_model[] = {
+    STRING("reported-model"),
+    STRING("flags"),
+    BOOLEAN("hidden"),
+    STRING("hv-vendor-id", .max = 12),
+    INTEGER("guest-phys-bits", 32, 64),
+    STRING("phys-bits"),
+    END,
+};
+
 const PropSpec schema_agent[] = {
     DEFAULT_KEY("enabled", .type = PROP_BOOLEAN),
     ENUM("type", agent_types),

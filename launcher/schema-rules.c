@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cpu-model.h"
+
 gboolean rule_fail(GError **error, const char *format, ...)
 {
     va_list args;
@@ -322,41 +324,19 @@ gboolean rule_check_machine(const char *value, const PropStr *props, GError **er
     return TRUE;
 }
 
-/* The names that Proxmox knows (PVE/QemuServer/CPUConfig.pm). */
-/* clang-format off */
-static const char *const cpu_types[] = {
-    "x86-64-v2", "x86-64-v2-AES", "x86-64-v3", "x86-64-v4", "486", "pentium", "pentium2",
-    "pentium3", "coreduo", "core2duo", "Conroe", "Penryn", "Nehalem", "Nehalem-IBRS", "Westmere",
-    "Westmere-IBRS", "SandyBridge", "SandyBridge-IBRS", "IvyBridge", "IvyBridge-IBRS", "Haswell",
-    "Haswell-IBRS", "Haswell-noTSX", "Haswell-noTSX-IBRS", "Broadwell", "Broadwell-IBRS",
-    "Broadwell-noTSX", "Broadwell-noTSX-IBRS", "Skylake-Client", "Skylake-Client-IBRS",
-    "Skylake-Client-noTSX-IBRS", "Skylake-Client-v4", "Skylake-Server", "Skylake-Server-IBRS",
-    "Skylake-Server-noTSX-IBRS", "Skylake-Server-v4", "Skylake-Server-v5", "Cascadelake-Server",
-    "Cascadelake-Server-v2", "Cascadelake-Server-noTSX", "Cascadelake-Server-v4",
-    "Cascadelake-Server-v5", "Cooperlake", "Cooperlake-v2", "KnightsMill", "Icelake-Client",
-    "Icelake-Client-noTSX", "Icelake-Server", "Icelake-Server-noTSX", "Icelake-Server-v3",
-    "Icelake-Server-v4", "Icelake-Server-v5", "Icelake-Server-v6", "Icelake-Server-v7",
-    "SapphireRapids", "SapphireRapids-v2", "SapphireRapids-v3", "SapphireRapids-v4",
-    "GraniteRapids", "GraniteRapids-v2", "GraniteRapids-v3", "SierraForest", "SierraForest-v2",
-    "SierraForest-v3", "ClearwaterForest", "athlon", "phenom", "Opteron_G1", "Opteron_G2",
-    "Opteron_G3", "Opteron_G4", "Opteron_G5", "EPYC", "EPYC-IBPB", "EPYC-v3", "EPYC-v4",
-    "EPYC-v5", "EPYC-Rome", "EPYC-Rome-v2", "EPYC-Rome-v3", "EPYC-Rome-v4", "EPYC-Rome-v5",
-    "EPYC-Milan", "EPYC-Milan-v2", "EPYC-Milan-v3", "EPYC-Genoa", "EPYC-Genoa-v2", "EPYC-Turin",
-    "host", "kvm32", "kvm64", "qemu32", "qemu64", "max", NULL,
-};
-/* clang-format on */
-
-gboolean rule_format_cpu(const char *value, const PropStr *props, GError **error)
+/* The levels of the x86-64 psABI, which are Proxmox's own names. */
+static gboolean is_level(const char *type)
 {
-    const char *type = propstr_get(props, "cputype");
+    return rule_matches(type, "x86-64-v(2|2-AES|3|4)");
+}
+
+static gboolean check_cpu_props(const PropStr *props, GError **error)
+{
     const char *flags = propstr_get(props, "flags");
     const char *vendor = propstr_get(props, "hv-vendor-id");
     const char *bits = propstr_get(props, "phys-bits");
     guint64 n;
 
-    (void)value;
-    if (!g_strv_contains(cpu_types, type) && !rule_matches(type, "custom-[A-Za-z0-9_-]+"))
-        return rule_fail_value(error, type, "is no CPU type that Proxmox knows");
     if (flags && !rule_matches(flags, "[+-][A-Za-z0-9._-]+(;[+-][A-Za-z0-9._-]+)*"))
         return rule_fail_value(error, flags, "is not a list of flags (+aes;-pcid)");
     if (vendor && !rule_all_of(vendor, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS))
@@ -368,14 +348,24 @@ gboolean rule_format_cpu(const char *value, const PropStr *props, GError **error
     return TRUE;
 }
 
-gboolean rule_check_cpu(const char *value, const PropStr *props, GError **error)
+gboolean schema_check_cpu_model(const PropStr *props, GError **error)
 {
+    const char *reported = propstr_get(props, "reported-model");
+
+    if (reported && !cpu_model_is_known(reported))
+        return rule_fail_value(error, reported, "is no CPU model that Proxmox knows");
+    return check_cpu_props(props, error);
+}
+
+gboolean rule_format_cpu(const char *value, const PropStr *props, GError **error)
+{
+    const char *type = propstr_get(props, "cputype");
+
     (void)value;
-    if (g_str_has_prefix(propstr_get(props, "cputype"), "custom-"))
-        return rule_fail(error,
-                         "models of cpu-models.conf are not read; write a built-in model and "
-                         "flags=");
-    return TRUE;
+    if (!cpu_model_is_known(type) && !is_level(type) &&
+        !rule_matches(type, CPU_MODEL_CUSTOM "[A-Za-z0-9_-]+"))
+        return rule_fail_value(error, type, "is no CPU type that Proxmox knows");
+    return check_cpu_props(props, error);
 }
 
 gboolean rule_check_agent(const char *value, const PropStr *props, GError **error)

@@ -35,7 +35,6 @@ gboolean rule_check_virtio(const char *value, const PropStr *props, GError **err
 gboolean rule_check_ide2(const char *value, const PropStr *props, GError **error);
 gboolean rule_check_machine(const char *value, const PropStr *props, GError **error);
 gboolean rule_format_cpu(const char *value, const PropStr *props, GError **error);
-gboolean rule_check_cpu(const char *value, const PropStr *props, GError **error);
 gboolean rule_check_agent(const char *value, const PropStr *props, GError **error);
 gboolean rule_check_vga(const char *value, const PropStr *props, GError **error);
 gboolean rule_check_rng(const char *value, const PropStr *props, GError **error);

@@ -35,7 +35,7 @@ static const SchemaKey table[] = {
     USED("kvm", SCHEMA_BOOLEAN, "0: TCG instead of KVM, which is otherwise required"),
     USED("acpi", SCHEMA_BOOLEAN, "0: a board without ACPI: 10 devices, no power button"),
     USED("cpu", SCHEMA_PROPS, "CPU model and flags; kvm64 without it", PROPS(schema_cpu),
-         .format = rule_format_cpu, .check = rule_check_cpu),
+         .format = rule_format_cpu),
     USED("sockets", SCHEMA_INTEGER, "CPU sockets", LIMITS(1, MAX_CPUS)),
     USED("cores", SCHEMA_INTEGER, "cores in a socket", LIMITS(1, MAX_CPUS)),
     USED("smp", SCHEMA_INTEGER, "older name of sockets", LIMITS(1, MAX_CPUS)),
@@ -149,7 +149,9 @@ static const SchemaKey table[] = {
     REFUSED("ivshmem", "ivshmem is a PCI device; write virtiofsN to share files"),
     REFUSED("amd-sev", "the board cannot run encrypted guests; take machine q35"),
     REFUSED("intel-tdx", "the board cannot run encrypted guests; take machine q35"),
-    REFUSED_FAMILY("numa", 7, "nodes cannot be laid out one by one; remove the line"),
+    REFUSED_FAMILY("numa", 7,
+                   "the board tells its guest of no NUMA nodes (it has no SRAT); remove the line, "
+                   "or take machine q35"),
     REFUSED("viommu", "the board has no IOMMU; remove the line"),
 };
 

@@ -68,12 +68,16 @@ gboolean schema_check(Config *config, gboolean strict, GError **error);
 /* Whether @type is a name of this board: microvm, or microvm-X.Y with Proxmox's revision. */
 gboolean schema_is_machine(const char *type);
 
+/* Whether the values of a model in cpu-models.conf, by schema_cpu_model, are what Proxmox takes. */
+gboolean schema_check_cpu_model(const PropStr *props, GError **error);
+
 /* The PropSpec tables plan.c parses values with. */
 extern const PropSpec schema_memory[];
 extern const PropSpec schema_net[];
 extern const PropSpec schema_drive[];
 extern const PropSpec schema_machine[];
 extern const PropSpec schema_cpu[];
+extern const PropSpec schema_cpu_model[];
 extern const PropSpec schema_agent[];
 extern const PropSpec schema_vga[];
 extern const PropSpec schema_rng[];

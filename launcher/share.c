@@ -21,29 +21,47 @@ static gboolean fail(GError **error, const char *what, int code)
 }
 
 /*
- * A socket that listens, and @client, connected to it: whoever accepts first gets us. The name it
- * has for that moment, @path, is in a directory where nobody else can find it; an abstract name
- * could be connected to by any process, before us.
+ * A directory that nobody but us can get at. The run directory is not when it belongs to the user
+ * that QEMU runs as: another guest, whose QEMU has been taken over, could be at work there.
+ */
+static char *private_dir(const char *path)
+{
+    g_autofree char *run_dir = g_path_get_dirname(path);
+    g_autofree char *dir = g_build_filename(geteuid() == 0 ? "/run" : run_dir, ".fs-XXXXXX", NULL);
+
+    return g_mkdtemp(dir) ? g_steal_pointer(&dir) : NULL;
+}
+
+/*
+ * A socket that listens, and @client, connected to it: whoever connects first is whom virtiofsd
+ * will serve. For that moment it has a name, in a directory of its own; an abstract name could be
+ * connected to by any process, before us.
  */
 static int listen_and_connect(const char *path, int *client)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), saved;
+    g_autofree char *dir = private_dir(path);
     gboolean done;
 
     *client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    g_strlcpy(address.sun_path, path, sizeof(address.sun_path));
-    unlink(path); /* a crash may have left it */
-    done = fd >= 0 && *client >= 0 && bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0 &&
-           listen(fd, 1) == 0 &&
+    g_snprintf(address.sun_path, sizeof(address.sun_path), "%s/s", dir ? dir : "");
+    done = dir && fd >= 0 && *client >= 0 &&
+           bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0 && listen(fd, 1) == 0 &&
            connect(*client, (struct sockaddr *)&address, sizeof(address)) == 0;
-    unlink(path);
+    saved = errno;
+    if (dir) {
+        unlink(address.sun_path);
+        rmdir(dir);
+    }
+    errno = saved;
     if (done)
         return fd;
     if (fd >= 0)
         close(fd);
     if (*client >= 0)
         close(*client);
+    errno = saved;
     return -1;
 }
 

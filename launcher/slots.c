@@ -10,7 +10,7 @@ typedef struct {
     int slots;
     guint32 unusable; /* bit N: slot N */
     guint32 last;     /* nobody's home, and taken when no other is left */
-    Homes homes[SLOT_SERIAL + 1];
+    Homes homes[SLOT_MODULES + 1];
 } Layout;
 
 /*
@@ -35,6 +35,7 @@ static const Layout with_acpi = {
             [SLOT_RNG] = {3, 1, 0},
             [SLOT_BALLOON] = {2, 1, 0},
             [SLOT_SERIAL] = {1, 1, 0},
+            [SLOT_MODULES] = {0, 1, 0},
         },
 };
 
@@ -52,6 +53,7 @@ static const Layout without_acpi = {
             [SLOT_RNG] = {2, 1, 0},
             [SLOT_BALLOON] = {1, 1, 0},
             [SLOT_SERIAL] = {0, 1, 0},
+            [SLOT_MODULES] = {0, 1, 0},
         },
 };
 
@@ -70,6 +72,7 @@ static const Layout old_without_acpi = {
             [SLOT_RNG] = {2, 1, 0},
             [SLOT_BALLOON] = {1, 1, 0},
             [SLOT_SERIAL] = {0, 1, 0},
+            [SLOT_MODULES] = {0, 1, 0},
         },
 };
 

@@ -22,6 +22,7 @@ typedef enum {
     SLOT_RNG,
     SLOT_BALLOON,
     SLOT_SERIAL,
+    SLOT_MODULES, /* behind all disks, which keep their names */
 } SlotUse;
 
 typedef struct {

@@ -6,25 +6,14 @@
 #include <unistd.h>
 
 #include "config.h"
+#include "section.h"
 
 #define SPACES " \t\r\v\f"
 #define CEPH_CONF "/etc/pve/ceph.conf"
 
-typedef struct {
-    char *id;
-    char *type;
-    GHashTable *props; /* of char * by char * */
-} Storage;
-
 struct Storages {
-    GHashTable *by_id; /* of Storage */
+    GHashTable *by_id; /* of Section */
 };
-
-typedef struct {
-    const char *file;
-    GPtrArray *warnings; /* may be NULL */
-    unsigned line;
-} Reader;
 
 G_DEFINE_QUARK(storage - error - quark, storage_error)
 
@@ -41,36 +30,6 @@ static gboolean fail(GError **error, StorageErrorCode code, const char *format, 
     return FALSE;
 }
 
-static void storage_entry_free(gpointer data)
-{
-    Storage *storage = data;
-
-    g_free(storage->id);
-    g_free(storage->type);
-    g_hash_table_destroy(storage->props);
-    g_free(storage);
-}
-
-static Storage *storage_entry_new(const char *id, const char *type)
-{
-    Storage *storage = g_new0(Storage, 1);
-
-    storage->id = g_strdup(id);
-    storage->type = g_ascii_strdown(type, -1);
-    storage->props = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-    return storage;
-}
-
-static void warn(const Reader *reader, const char *what, const char *text)
-{
-    g_autofree char *quoted = propstr_quote(text);
-
-    if (reader->warnings) {
-        g_ptr_array_add(reader->warnings,
-                        g_strdup_printf("%s:%u: %s: %s", reader->file, reader->line, what, quoted));
-    }
-}
-
 static gboolean is_storage_id(const char *id)
 {
     g_autofree char *volume = g_strconcat(id, ":x", NULL);
@@ -79,93 +38,13 @@ static gboolean is_storage_id(const char *id)
     return parsed && parsed->storage && g_str_equal(parsed->storage, id);
 }
 
-/* ^(\S+):\s*(\S+)\s*$; FALSE when @line is not that. @storage is NULL when the id is bad. */
-static gboolean parse_header(const Reader *reader, const char *line, Storage **storage)
-{
-    gsize len = strcspn(line, SPACES);
-    const char *colon = memrchr(line, ':', len);
-    gsize type_len = colon ? colon - line : 0;
-    g_autofree char *type = g_strndup(line, type_len);
-    g_autofree char *id = NULL;
-
-    *storage = NULL;
-    if (type_len)
-        id = g_strstrip(g_strdup(colon + 1));
-    if (!id || !*id || strpbrk(id, SPACES)) {
-        warn(reader, "not a storage (TYPE: ID), skipped", line);
-        return FALSE;
-    }
-    if (is_storage_id(id))
-        *storage = storage_entry_new(id, type);
-    else
-        warn(reader, "not a storage's name, skipped", id);
-    return TRUE;
-}
-
-/* ^\s+(\S+)(\s+(.*\S))?\s*$ */
-static void parse_property(const Reader *reader, Storage *storage, const char *line)
-{
-    const char *key = line + strspn(line, SPACES);
-    gsize len = strcspn(key, SPACES);
-    g_autofree char *name = g_strndup(key, len);
-    char *value = g_strstrip(g_strdup(key + len));
-
-    if (key == line || !len) {
-        warn(reader, "not a property, skipped", line);
-        g_free(value);
-    } else if (g_hash_table_contains(storage->props, name)) {
-        warn(reader, "given twice, the first one holds", name);
-        g_free(value);
-    } else {
-        g_hash_table_insert(storage->props, g_steal_pointer(&name), value);
-    }
-}
-
-static void parse_text(Reader *reader, Storages *storages, const char *text)
-{
-    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
-    Storage *storage = NULL;
-    gboolean inside = FALSE;
-
-    for (char **line = lines; *line; line++) {
-        reader->line++;
-        if (g_str_has_suffix(*line, "\r"))
-            (*line)[strlen(*line) - 1] = '\0';
-        if ((*line)[strspn(*line, SPACES)] == '#')
-            continue;
-        if (!**line) {
-            inside = FALSE;
-        } else if (inside) {
-            if (storage)
-                parse_property(reader, storage, *line);
-        } else {
-            inside = parse_header(reader, *line, &storage);
-            if (!storage)
-                continue;
-            if (g_hash_table_contains(storages->by_id, storage->id))
-                warn(reader, "storage stands twice, the last one holds", storage->id);
-            g_hash_table_replace(storages->by_id, storage->id, storage);
-        }
-    }
-}
-
-static Storages *storages_new(void)
-{
-    Storages *storages = g_new0(Storages, 1);
-
-    storages->by_id = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, storage_entry_free);
-    return storages;
-}
-
 /* What Proxmox has without being told. */
 static void add_local(Storages *storages)
 {
-    Storage *local = g_hash_table_lookup(storages->by_id, "local");
+    Section *local = g_hash_table_lookup(storages->by_id, "local");
 
-    if (!local) {
-        local = storage_entry_new("local", "dir");
-        g_hash_table_insert(storages->by_id, local->id, local);
-    }
+    if (!local)
+        local = sections_add(storages->by_id, "local", "dir");
     if (g_str_equal(local->type, "dir") && !g_hash_table_contains(local->props, "path"))
         g_hash_table_insert(local->props, g_strdup("path"), g_strdup("/var/lib/vz"));
 }
@@ -173,33 +52,26 @@ static void add_local(Storages *storages)
 Storages *storage_parse(const char *file, const char *text, gsize len, GPtrArray *warnings,
                         GError **error)
 {
-    Reader reader = {.file = file, .warnings = warnings};
-    g_autofree char *copy = g_strndup(text, len);
+    GHashTable *sections = sections_parse(file, text, len, is_storage_id, warnings, error);
     Storages *storages;
 
-    if (strlen(copy) != len) {
-        fail(error, STORAGE_ERROR_SYNTAX, "%s: holds a NUL byte; it must be text", file);
+    if (!sections)
         return NULL;
-    }
-    storages = storages_new();
-    parse_text(&reader, storages, copy);
+    storages = g_new(Storages, 1);
+    storages->by_id = sections;
     add_local(storages);
     return storages;
 }
 
 Storages *storage_load(const char *file, GPtrArray *warnings, GError **error)
 {
-    g_autoptr(GError) cause = NULL;
     g_autofree char *text = NULL;
     gsize len;
 
     if (!file)
         return storage_parse("", "", 0, warnings, error);
-    text = config_read_text(file, &len, &cause);
-    if (text)
-        return storage_parse(file, text, len, warnings, error);
-    fail(error, STORAGE_ERROR_READ, "%s", cause->message);
-    return NULL;
+    text = config_read_text(file, &len, error);
+    return text ? storage_parse(file, text, len, warnings, error) : NULL;
 }
 
 void storage_free(Storages *storages)
@@ -210,13 +82,13 @@ void storage_free(Storages *storages)
     g_free(storages);
 }
 
-static const char *prop(const Storage *storage, const char *name)
+static const char *prop(const Section *storage, const char *name)
 {
     return g_hash_table_lookup(storage->props, name);
 }
 
 /* A boolean property; without a value it is true. */
-static gboolean prop_is_set(const Storage *storage, const char *name)
+static gboolean prop_is_set(const Section *storage, const char *name)
 {
     const char *value = prop(storage, name);
     gboolean on;
@@ -226,7 +98,7 @@ static gboolean prop_is_set(const Storage *storage, const char *name)
     return !*value || !propstr_bool(value, &on, NULL) || on;
 }
 
-static const char *needed_prop(const Storage *storage, const char *name, GError **error)
+static const char *needed_prop(const Section *storage, const char *name, GError **error)
 {
     const char *value = prop(storage, name);
 
@@ -249,7 +121,7 @@ static gboolean is_number(const char *text)
     return *text && text[strspn(text, G_CSET_DIGITS)] == '\0';
 }
 
-static gboolean bad_volume(const Storage *storage, const char *volume, const char *wanted,
+static gboolean bad_volume(const Section *storage, const char *volume, const char *wanted,
                            GError **error)
 {
     g_autofree char *quoted = propstr_quote(volume);
@@ -302,7 +174,7 @@ static char *without_slashes_at_end(const char *path)
 }
 
 /* Where files of @content ("images", "iso") are; content-dirs may say otherwise than @fallback. */
-static char *content_dir(const Storage *storage, const char *content, const char *fallback,
+static char *content_dir(const Section *storage, const char *content, const char *fallback,
                          GError **error)
 {
     const char *dirs = prop(storage, "content-dirs");
@@ -332,7 +204,7 @@ static char *content_dir(const Storage *storage, const char *content, const char
     return g_build_filename(base, subdir, NULL);
 }
 
-static gboolean resolve_iso(const Storage *storage, const char *volume, DiskSource *source,
+static gboolean resolve_iso(const Section *storage, const char *volume, DiskSource *source,
                             GError **error)
 {
     const char *name = volume + strlen("iso/");
@@ -366,7 +238,7 @@ static char *vmid_in_name(const char *name)
 }
 
 /* VMID/NAME.FORMAT, or BASEVMID/BASENAME/VMID/NAME.FORMAT for a linked clone. */
-static gboolean resolve_dir(const Storage *storage, const char *volume, DiskSource *source,
+static gboolean resolve_dir(const Section *storage, const char *volume, DiskSource *source,
                             GError **error)
 {
     g_auto(GStrv) parts = NULL;
@@ -407,7 +279,7 @@ static gboolean resolve_dir(const Storage *storage, const char *volume, DiskSour
     return TRUE;
 }
 
-static gboolean resolve_lvm(const Storage *storage, const char *volume, DiskSource *source,
+static gboolean resolve_lvm(const Section *storage, const char *volume, DiskSource *source,
                             GError **error)
 {
     static const char *const prefixes[] = {"vm-", "base-", NULL};
@@ -428,7 +300,7 @@ static gboolean resolve_lvm(const Storage *storage, const char *volume, DiskSour
     return TRUE;
 }
 
-static gboolean resolve_zfspool(const Storage *storage, const char *volume, DiskSource *source,
+static gboolean resolve_zfspool(const Section *storage, const char *volume, DiskSource *source,
                                 GError **error)
 {
     static const char *const prefixes[] = {"vm-", "base-", NULL};
@@ -447,7 +319,7 @@ static gboolean resolve_zfspool(const Storage *storage, const char *volume, Disk
 }
 
 /* CHANNEL.TARGET.LUN.ID, of which the device's name is the last */
-static gboolean resolve_iscsi(const Storage *storage, const char *volume, DiskSource *source,
+static gboolean resolve_iscsi(const Section *storage, const char *volume, DiskSource *source,
                               GError **error)
 {
     const char *id = volume;
@@ -496,7 +368,7 @@ char *storage_ceph_fsid(const char *file, GError **error)
 }
 
 /* /dev/rbd-pve/FSID/POOL[/NAMESPACE]/IMAGE, which the udev rule of Proxmox makes. */
-static gboolean resolve_krbd(const Storage *storage, DiskSource *source, GError **error)
+static gboolean resolve_krbd(const Section *storage, DiskSource *source, GError **error)
 {
     const char *own = prop(storage, "fsid");
     g_autofree char *fsid = NULL;
@@ -518,7 +390,7 @@ static gboolean resolve_krbd(const Storage *storage, DiskSource *source, GError 
     return TRUE;
 }
 
-static char *proxmox_ceph_file(const Storage *storage, const char *suffix)
+static char *proxmox_ceph_file(const Section *storage, const char *suffix)
 {
     g_autofree char *path = g_strdup_printf("/etc/pve/priv/ceph/%s.%s", storage->id, suffix);
 
@@ -529,7 +401,7 @@ static char *proxmox_ceph_file(const Storage *storage, const char *suffix)
  * A cluster that is not the node's own. Proxmox keeps its keyring, and a ceph.conf that names it,
  * under the storage's name; elsewhere Ceph's own places are searched, as for any of its clients.
  */
-static void set_foreign_cluster(const Storage *storage, const char *monhost, DiskSource *source)
+static void set_foreign_cluster(const Section *storage, const char *monhost, DiskSource *source)
 {
     g_autofree char *keyring = proxmox_ceph_file(storage, "keyring");
 
@@ -541,7 +413,7 @@ static void set_foreign_cluster(const Storage *storage, const char *monhost, Dis
         source->rbd_auth = "none";
 }
 
-static gboolean resolve_rbd(const Storage *storage, const char *volume, DiskSource *source,
+static gboolean resolve_rbd(const Section *storage, const char *volume, DiskSource *source,
                             GError **error)
 {
     static const char *const prefixes[] = {"vm-", "base-", NULL};
@@ -570,10 +442,10 @@ static gboolean resolve_rbd(const Storage *storage, const char *volume, DiskSour
     return !prop_is_set(storage, "krbd") || resolve_krbd(storage, source, error);
 }
 
-typedef gboolean (*Resolver)(const Storage *storage, const char *volume, DiskSource *source,
+typedef gboolean (*Resolver)(const Section *storage, const char *volume, DiskSource *source,
                              GError **error);
 
-static Resolver resolver_of(const Storage *storage, GError **error)
+static Resolver resolver_of(const Section *storage, GError **error)
 {
     static const struct {
         const char *type;
@@ -611,7 +483,7 @@ static gboolean resolve_path(const char *path, const char *format, DiskSource *s
 static gboolean resolve_volume(const Storages *storages, const VolumeId *volid, const char *format,
                                DiskSource *source, GError **error)
 {
-    const Storage *storage = g_hash_table_lookup(storages->by_id, volid->storage);
+    const Section *storage = g_hash_table_lookup(storages->by_id, volid->storage);
     Resolver resolve;
 
     if (!storage)

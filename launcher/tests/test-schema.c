@@ -406,7 +406,6 @@ static void test_cpu(void)
     assert_dropped("cpu: host,phys-bits=65");
     assert_dropped("cpu: host,reported-model=kvm64");
     assert_dropped("cpu: host,hv-vendor-id=a-b");
-    assert_error("cpu: custom-fast", "cpu-models.conf");
 }
 
 static void test_devices(void)

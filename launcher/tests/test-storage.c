@@ -2,6 +2,8 @@
 #include <glib/gstdio.h>
 #include <string.h>
 
+#include "config.h"
+#include "section.h"
 #include "storage.h"
 
 #define FSID "6a3d1c5e-0b1f-4a55-9c1e-0123456789ab"
@@ -391,13 +393,13 @@ static void test_grammar(void)
                                  "dir: a b\n",
                                  warnings);
     static const char *const texts[] = {
-        ":1: not a storage (TYPE: ID), skipped: 'junk'",
+        ":1: not a section (TYPE: NAME), skipped: 'junk'",
         ":5: given twice, the first one holds: 'path'",
         ":6: not a property, skipped: 'nonsense'",
-        ":8: not a storage's name, skipped: '1bad'",
-        ":11: not a storage (TYPE: ID), skipped: '\\x09path /outside'",
-        ":15: storage stands twice, the last one holds: 'two'",
-        ":18: not a storage (TYPE: ID), skipped: 'dir: a b'"};
+        ":8: not a section's name, skipped: '1bad'",
+        ":11: not a section (TYPE: NAME), skipped: '\\x09path /outside'",
+        ":15: section stands twice, the last one holds: 'two'",
+        ":18: not a section (TYPE: NAME), skipped: 'dir: a b'"};
 
     for (gsize i = 0; i < G_N_ELEMENTS(texts) && i < warnings->len; i++) {
         if (!g_str_has_suffix(warnings->pdata[i], texts[i]))
@@ -426,13 +428,13 @@ static void test_load_errors(void)
     g_autofree char *path = NULL;
 
     g_assert_null(storage_load("/nonexistent/storage.cfg", NULL, &error));
-    g_assert_error(error, STORAGE_ERROR, STORAGE_ERROR_READ);
+    g_assert_error(error, CONFIG_ERROR, CONFIG_ERROR_READ);
     g_clear_error(&error);
 
     g_assert_true(g_close(g_file_open_tmp("test-storage-XXXXXX", &path, NULL), NULL));
     g_assert_true(g_file_set_contents(path, "dir: a\0b\n", 9, NULL));
     g_assert_null(storage_load(path, NULL, &error));
-    g_assert_error(error, STORAGE_ERROR, STORAGE_ERROR_SYNTAX);
+    g_assert_error(error, SECTION_ERROR, SECTION_ERROR_SYNTAX);
     g_assert_cmpint(g_unlink(path), ==, 0);
 }
 

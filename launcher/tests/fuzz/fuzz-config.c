@@ -5,7 +5,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    for (int proxmox = 0; proxmox < 2; proxmox++)
-        g_strfreev(oracle_run((const char *)data, size, proxmox));
+    for (OracleHost kind = 0; kind < ORACLE_HOSTS; kind++)
+        g_strfreev(oracle_run((const char *)data, size, kind));
     return 0;
 }

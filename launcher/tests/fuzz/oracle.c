@@ -31,6 +31,7 @@ static const struct {
     {"-name", NULL, "guest debug-threads"},
     {"-chardev", "socket serial ringbuf hub",
      "id path server wait reconnect-ms fd size chardevs.0 chardevs.1"},
+    {"-add-fd", NULL, "fd set"},
     {"-rtc", NULL, "base driftfix"},
     {"-object", "rng-random iothread memory-backend-memfd memory-backend-file",
      "id filename size hugetlb hugetlbsize share prealloc mem-path"},
@@ -49,7 +50,7 @@ static const struct {
 
 static const char json_keys[] =
     "id limits qom-type driver file cache direct no-flush detect-zeroes discard node-name "
-    "read-only throttle-group aio filename conf image namespace pool user server host port "
+    "read-only locking throttle-group aio filename conf image namespace pool user server host port "
     "auth-client-required bps-read bps-read-max bps-read-max-length bps-total bps-total-max "
     "bps-total-max-length bps-write bps-write-max bps-write-max-length iops-read iops-read-max "
     "iops-read-max-length iops-total iops-total-max iops-total-max-length iops-write "
@@ -221,20 +222,23 @@ static void check_disk(const PlanDisk *disk)
     COMPLAIN("a path outside of the storages", path);
 }
 
-static Plan *make_plan(const char *text, gsize len, gboolean proxmox)
+static Plan *make_plan(const char *text, gsize len, OracleHost kind)
 {
-    static const char *const bridges = "io_uring,vhost-net,pve-qemu,bridge=vmbr0:1500:vlans";
+    static const char *const hosts[] = {
+        [ORACLE_PLAIN] = "io_uring,vhost-net,bridge=vmbr0:1500:vlans",
+        [ORACLE_ROOT] = "vhost-net,bridge=vmbr0:1500:vlans,account,modules",
+        [ORACLE_PROXMOX] = "io_uring,vhost-net,pve-qemu,bridge=vmbr0,root,modules"};
     g_autoptr(Config) config = config_parse("100.conf", text, len, FALSE, NULL);
     g_autoptr(Storages) storages = storage_parse("storage.cfg", oracle_storage_cfg,
                                                  sizeof(oracle_storage_cfg) - 1, NULL, NULL);
-    g_autoptr(Host) host = host_assume(bridges, NULL);
+    g_autoptr(Host) host = host_assume(hosts[kind], NULL);
     PlanOptions options = {0};
     g_autoptr(GError) error = NULL;
     Plan *plan;
 
     if (!config || !schema_check(config, FALSE, &error))
         return NULL;
-    host->proxmox = proxmox;
+    host->proxmox = kind == ORACLE_PROXMOX;
     plan = plan_new(config, storages, host, &options, &error);
     /* Refused means that it is said why, in text that a terminal can bear. */
     if (!plan)
@@ -242,9 +246,9 @@ static Plan *make_plan(const char *text, gsize len, gboolean proxmox)
     return plan;
 }
 
-char **oracle_run(const char *text, gsize len, gboolean proxmox)
+char **oracle_run(const char *text, gsize len, OracleHost kind)
 {
-    g_autoptr(Plan) plan = make_plan(text, len, proxmox), again = make_plan(text, len, proxmox);
+    g_autoptr(Plan) plan = make_plan(text, len, kind), again = make_plan(text, len, kind);
     g_auto(GStrv) second = again ? argv_build(again) : NULL;
     char **argv = plan ? argv_build(plan) : NULL;
 

@@ -14,11 +14,18 @@
 /* The storages that oracle_run() knows, as the text of a storage.cfg. */
 extern const char oracle_storage_cfg[];
 
+typedef enum {
+    ORACLE_PLAIN,
+    ORACLE_ROOT, /* plain, and QEMU runs as another user */
+    ORACLE_PROXMOX,
+    ORACLE_HOSTS,
+} OracleHost;
+
 /*
- * Reads @len bytes at @text as a config and makes a command line of it, for a Proxmox host or a
- * plain one, twice. Aborts when it is not the same, or is as said above. Returns it, or NULL when
+ * Reads @len bytes at @text as a config and makes a command line of it for a host of that kind,
+ * twice. Aborts when it is not the same, or is as said above. Returns it, or NULL when
  * the config was refused; free with g_strfreev().
  */
-char **oracle_run(const char *text, gsize len, gboolean proxmox);
+char **oracle_run(const char *text, gsize len, OracleHost kind);
 
 #endif

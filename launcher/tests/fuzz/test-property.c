@@ -150,8 +150,8 @@ static char *fill(const char *place, const char *value)
 
 static void run(const char *text, guint *accepted)
 {
-    for (int proxmox = 0; proxmox < 2; proxmox++) {
-        g_auto(GStrv) argv = oracle_run(text, strlen(text), proxmox);
+    for (OracleHost kind = 0; kind < ORACLE_HOSTS; kind++) {
+        g_auto(GStrv) argv = oracle_run(text, strlen(text), kind);
 
         *accepted += argv != NULL;
     }
@@ -162,7 +162,7 @@ static void test_places(void)
     guint accepted = 0, runs = 0;
 
     for (gsize p = 0; p < G_N_ELEMENTS(places); p++) {
-        for (gsize v = 0; v < G_N_ELEMENTS(hostile); v++, runs += 2) {
+        for (gsize v = 0; v < G_N_ELEMENTS(hostile); v++, runs += ORACLE_HOSTS) {
             g_autofree char *text = fill(places[p], hostile[v]);
 
             run(text, &accepted);
@@ -205,7 +205,7 @@ static void test_mixed(void)
 static void test_args_are_last(void)
 {
     static const char text[] = "machine: microvm\nargs: -append a,b -device evil --\n";
-    g_auto(GStrv) argv = oracle_run(text, sizeof(text) - 1, FALSE);
+    g_auto(GStrv) argv = oracle_run(text, sizeof(text) - 1, ORACLE_PLAIN);
     guint n;
 
     g_assert_nonnull(argv);

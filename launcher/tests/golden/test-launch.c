@@ -14,6 +14,7 @@
 #include <pwd.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -92,7 +93,10 @@ static void tear_down(Fixture *f, gconstpointer data)
     g_free(f->err);
 }
 
-/* Runs the launcher in ->dir with good options, and then @more, which may override them. */
+/*
+ * Runs the launcher in ->dir with good options, and then @more, which may override them. As root it
+ * is told to stay that, unless @more begins with "".
+ */
 static void run(Fixture *f, const char *const *more)
 {
     g_autoptr(GStrvBuilder) words = g_strv_builder_new();
@@ -104,6 +108,10 @@ static void run(Fixture *f, const char *const *more)
     g_clear_pointer(&f->err, g_free);
     g_strv_builder_add_many(words, launcher, "--qemu", qemu_fake, "--kernel", "kernel", "--initrd",
                             "initrd", "--runtime-dir", "run", NULL);
+    if (more && more[0] && !*more[0])
+        more++;
+    else if (geteuid() == 0)
+        g_strv_builder_add_many(words, "--user", "root", NULL);
     for (; more && *more; more++)
         g_strv_builder_add(words, *more);
     argv = g_strv_builder_end(words);
@@ -363,7 +371,8 @@ static void copy_qemu(const Fixture *f)
 
 static void test_user(Fixture *f, gconstpointer data)
 {
-    g_autofree char *run_dir = in_dir(f, "run"), *disk = in_dir(f, "disk.raw");
+    static const char backed[80] = "QFI\xfb\0\0\0\3\0\0\0\0\0\0\1";
+    g_autofree char *run_dir = in_dir(f, "run"), *image = in_dir(f, "disk.qcow2");
     struct passwd *nobody = getpwnam("nobody");
     struct stat st;
 
@@ -380,10 +389,13 @@ static void test_user(Fixture *f, gconstpointer data)
     RUN(f, "--qemu", "qemu", "--user", "nobody", "114.conf");
     assert_refused(f, 1, "as user nobody: ");
     g_assert_cmpint(g_chmod(f->dir, 0755), ==, 0);
-    g_assert_cmpint(g_chmod(disk, 0600), ==, 0);
+    /* An image whose backing file is QEMU's to find must be that user's; others are passed open. */
+    write_file(f, "disk.qcow2", backed, sizeof(backed));
+    write_config(f, "machine: microvm\nkvm: 0\nscsi1: %s/disk.qcow2,format=qcow2\n", f->dir);
+    g_assert_cmpint(g_chmod(image, 0600), ==, 0);
     RUN(f, "--qemu", "qemu", "--user", "nobody", "114.conf");
-    assert_refused(f, 1, "disk.raw: Permission denied");
-    g_assert_cmpint(chown(disk, nobody->pw_uid, (gid_t)-1), ==, 0);
+    assert_refused(f, 1, "disk.qcow2: Permission denied");
+    g_assert_cmpint(chown(image, nobody->pw_uid, (gid_t)-1), ==, 0);
     RUN(f, "--qemu", "qemu", "--user", "nobody", "114.conf");
     g_assert_cmpstr(f->err, ==, "");
     g_assert_nonnull(strstr(f->out, "\nuid=65534 gid=65534 groups="));
@@ -395,6 +407,58 @@ static void test_user(Fixture *f, gconstpointer data)
     RUN(f, "114.conf");
     g_assert_cmpint(f->code, ==, 1);
     g_assert_nonnull(strstr(f->err, "it belongs to another user"));
+}
+
+/* In the child, which sees another /etc/passwd. Returns what it exits with. */
+static int default_guest(Fixture *f)
+{
+    g_autofree char *passwd = in_dir(f, "passwd"), *disk = in_dir(f, "disk.raw");
+    g_autofree char *opened = g_strdup_printf("\nfd=3 %s\n", disk);
+
+    write_file(f, "passwd",
+               "root:x:0:0::/root:/bin/sh\nmicrovm:x:65533:65534::/nonexistent:/usr/sbin/nologin\n",
+               -1);
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount(passwd, "/etc/passwd", NULL, MS_BIND, NULL) < 0)
+        return 77;
+    RUN(f, "", "--qemu", "qemu", "114.conf");
+    g_printerr("%s", f->err);
+    return !(f->code == 0 && strstr(f->out, "\nuid=65533 gid=65534 ") && strstr(f->out, opened) &&
+             strstr(f->out, "\narg=fd=3,set=3\n") &&
+             strstr(f->out, "\"filename\":\"/dev/fdset/3\"") && !*f->err);
+}
+
+/*
+ * Started by root, QEMU runs as the user who is there for it, and gets open what only root may
+ * open; where there is none, that is said.
+ */
+static void test_default_user(Fixture *f, gconstpointer data)
+{
+    g_autofree char *disk = in_dir(f, "disk.raw");
+    int status;
+    pid_t child;
+
+    (void)data;
+    if (geteuid() != 0) {
+        g_test_skip("only root can run QEMU as another user");
+        return;
+    }
+    copy_qemu(f);
+    g_assert_cmpint(g_chmod(f->dir, 0755), ==, 0);
+    g_assert_cmpint(g_chmod(disk, 0600), ==, 0);
+    child = fork();
+    if (child == 0)
+        _exit(default_guest(f));
+    g_assert_cmpint(waitpid(child, &status, 0), ==, child);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+        g_test_skip("no mount namespace of its own can be had here");
+    else
+        g_assert_cmpint(status, ==, 0);
+    if (getpwnam("microvm"))
+        return;
+    RUN(f, "", "--runtime-dir", "other", "114.conf");
+    g_assert_nonnull(strstr(f->err, "QEMU runs as root: this host has no user 'microvm' for it"));
+    g_assert_cmpint(f->code, ==, 0);
 }
 
 /* One that cannot be limited is started all the same. */
@@ -570,6 +634,7 @@ int main(int argc, char **argv)
     ADD("exec", test_exec);
     ADD("privileges", test_privileges);
     ADD("user", test_user);
+    ADD("default-user", test_default_user);
     ADD("limits", test_limits);
     ADD("virtiofs", test_virtiofs);
     ADD("virtiofs-refused", test_virtiofs_refused);

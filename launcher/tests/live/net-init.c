@@ -7,11 +7,13 @@
  *     net: up mtu=1500
  *     net: heard 202
  *
- * What comes on a TCP connection to the same port goes back. With "end=1" it powers the guest off
- * once it is up.
+ * With "vlan=N" it does so in that VLAN, with tags. What comes on a TCP connection to the same port
+ * goes back. With "end=1" it powers the guest off once it is up.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/if_vlan.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <poll.h>
 #include <stdio.h>
@@ -41,8 +43,16 @@ static void set_address(struct ifreq *request, const char *text)
 static void bring_up(int fd, int n)
 {
     struct ifreq request = {.ifr_name = "eth0"};
+    struct vlan_ioctl_args vlan = {.cmd = ADD_VLAN_CMD, .device1 = "eth0"};
     char text[32];
 
+    if (getenv("vlan")) {
+        request.ifr_flags = IFF_UP;
+        ioctl(fd, SIOCSIFFLAGS, &request);
+        vlan.u.VID = atoi(getenv("vlan"));
+        ioctl(fd, SIOCSIFVLAN, &vlan);
+        snprintf(request.ifr_name, sizeof(request.ifr_name), "eth0.%d", vlan.u.VID);
+    }
     snprintf(text, sizeof(text), "10.9.0.%d", n);
     set_address(&request, text);
     ioctl(fd, SIOCSIFADDR, &request);
