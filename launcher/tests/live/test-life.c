@@ -104,7 +104,8 @@ static void launch(Fixture *f, const char *run_dir, const char *const *prefix,
     for (; *prefix; prefix++)
         g_strv_builder_add(words, *prefix);
     g_strv_builder_add_many(words, launcher, "--qemu", qemu, "--kernel", vmlinux, "--initrd",
-                            initrd, "--runtime-dir", run_dir, "--daemonize", NULL);
+                            initrd, "--runtime-dir", run_dir, "--user", "root", "--daemonize",
+                            NULL);
     for (; *options; options++)
         g_strv_builder_add(words, *options);
     g_strv_builder_add(words, config);
