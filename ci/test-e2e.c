@@ -6,19 +6,21 @@
  *
  * The environment names what is tested:
  *   MICROVM_LAUNCH   the launcher
+ *   MICROVM_CTL      microvm-ctl
  *   MICROVM_IMAGE    the guest's disk; each test works on a copy
  *   MICROVM_CONFIG   the config; it is tried as it is, and without its args line
  */
 #include <errno.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "checks.h"
 
 #define BOOT_LIMIT 300 /* seconds, on a slow, busy host */
 
-static const char *launcher, *image, *config;
+static const char *launcher, *ctl, *image, *config;
 
 typedef struct {
     char *dir, *storage_cfg, *config;
@@ -188,6 +190,45 @@ static void test_main_job(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
     power_down(second);
 }
 
+static char *run_ctl(const Fixture *fixture, const char *const *words, int expected)
+{
+    g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+    g_auto(GStrv) argv = NULL;
+    g_autoptr(GError) error = NULL;
+    char *out;
+    int status;
+
+    g_strv_builder_add_many(builder, ctl, "--runtime-dir", fixture->dir, NULL);
+    for (; *words; words++) {
+        g_strv_builder_add(builder, *words);
+    }
+    argv = g_strv_builder_end(builder);
+    g_spawn_sync(NULL, argv, NULL, G_SPAWN_DEFAULT, NULL, NULL, &out, NULL, &status, &error);
+    g_assert_no_error(error);
+    g_assert_true(WIFEXITED(status));
+    g_assert_cmpint(WEXITSTATUS(status), ==, expected);
+    return g_strchomp(out);
+}
+
+/* A program in the guest, then its end, both by the agent, which serves one client at a time. */
+static void end_by_ctl(const Fixture *fixture, Guest *guest)
+{
+    static const char *const program[] = {"agent", "114", "exec", "sh", "-c", "echo \"$0\"; exit 3",
+                                          "a  b",  NULL};
+    static const char *const shut_down[] = {"shutdown", "114", NULL};
+    g_autofree char *seen = NULL, *nothing = NULL;
+    GError *error = NULL;
+
+    g_clear_pointer(&guest->agent, agent_free);
+    g_clear_pointer(&guest->qmp, qmp_free);
+    seen = run_ctl(fixture, program, 3);
+    g_assert_cmpstr(seen, ==, "a  b");
+    nothing = run_ctl(fixture, shut_down, 0);
+    guest_left_nothing(guest, &error);
+    g_assert_no_error(error);
+    guest_let_go(guest);
+}
+
 /* The same id twice is refused, and the first guest does not notice. */
 static void test_running_already(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
 {
@@ -206,7 +247,7 @@ static void test_running_already(Fixture *fixture, G_GNUC_UNUSED gconstpointer d
     g_assert_nonnull(strstr(error->message, "already"));
     answer = in_guest(first, "echo alive");
     g_assert_cmpstr(answer, ==, "alive");
-    power_down(first);
+    end_by_ctl(fixture, first);
 }
 
 static const char *environment(const char *name)
@@ -224,6 +265,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     launcher = environment("MICROVM_LAUNCH");
+    ctl = environment("MICROVM_CTL");
     image = environment("MICROVM_IMAGE");
     config = environment("MICROVM_CONFIG");
 

@@ -3,6 +3,9 @@
 
 #include <string.h>
 
+/* Bytes of a console's output that are kept; a power of two. A boot prints a tenth of it. */
+#define RING_SIZE "256K"
+
 void argv_add(GPtrArray *argv, const char *word)
 {
     g_ptr_array_add(argv, g_strdup(word));
@@ -119,17 +122,39 @@ static char *socket_chardev(const char *id, const char *path)
     return g_string_free(opt, FALSE);
 }
 
-static char *serial_chardev(const PlanSerial *serial)
+/*
+ * What a guest prints goes to whoever is at the socket, and into a ring that keeps it until
+ * microvm-ctl comes: a log file would grow as the guest likes. Reading empties a ring, hence a
+ * second one for what has been read.
+ */
+static void add_logged_socket(GPtrArray *argv, const char *id, const char *path)
+{
+    g_autofree char *socket = g_strconcat(id, "-socket", NULL);
+
+    argv_add_option(argv, "-chardev", socket_chardev(socket, path));
+    argv_add_option(argv, "-chardev", g_strdup_printf("ringbuf,id=%s-log,size=" RING_SIZE, id));
+    argv_add_option(argv, "-chardev", g_strdup_printf("ringbuf,id=%s-past,size=" RING_SIZE, id));
+    argv_add_option(
+        argv, "-chardev",
+        g_strdup_printf("hub,id=%s,chardevs.0=%s-log,chardevs.1=%s-socket", id, id, id));
+}
+
+/* Proxmox's side reads the guest's console, and expects a plain socket. */
+static void add_serial_chardev(GPtrArray *argv, const Plan *plan, const PlanSerial *serial)
 {
     g_autofree char *id = g_strdup_printf("serial%d", serial->index);
     GString *opt;
 
-    if (serial->path)
-        return socket_chardev(id, serial->path);
-    opt = g_string_new("serial");
-    argv_opt(opt, "id", id);
-    opt_add_file(opt, "path", serial->file, serial->device);
-    return g_string_free(opt, FALSE);
+    if (serial->path && plan->proxmox) {
+        argv_add_option(argv, "-chardev", socket_chardev(id, serial->path));
+    } else if (serial->path) {
+        add_logged_socket(argv, id, serial->path);
+    } else {
+        opt = g_string_new("serial");
+        argv_opt(opt, "id", id);
+        opt_add_file(opt, "path", serial->file, serial->device);
+        argv_add_option(argv, "-chardev", g_string_free(opt, FALSE));
+    }
 }
 
 /*
@@ -162,7 +187,7 @@ static void add_serials(GPtrArray *argv, const Plan *plan)
         const PlanSerial *serial = plan->serials->pdata[i];
         int n = serial->index;
 
-        argv_add_option(argv, "-chardev", serial_chardev(serial));
+        add_serial_chardev(argv, plan, serial);
         if (n == 0)
             argv_add_option(argv, "-serial", g_strdup("chardev:serial0"));
         else

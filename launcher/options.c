@@ -43,6 +43,8 @@ static const struct {
      "where sockets and pidfile go (default $XDG_RUNTIME_DIR/microvm,\n"
      "or /run/microvm; /run/microvm-NAME with --user)"},
     {FLAG, AT(plan.daemonize), "daemonize", NULL, "return as soon as the guest runs"},
+    {FLAG, AT(plan.no_limits), "no-limits", NULL,
+     "stay in this cgroup; who starts the launcher sees to cpulimit and cpuunits"},
     {TEXT, AT(plan.qemu), "qemu", "FILE", "the QEMU to run"},
     {TEXT, AT(plan.kernel), "kernel", "FILE",
      "the kernel to boot, unless the config's args name one"},

@@ -7,12 +7,6 @@
 
 #include "schema.h"
 
-/* Proxmox's. */
-#define DEFAULT_MEMORY_MIB 512
-
-/* What QEMU may have beside the guest's memory; TCG alone keeps up to 1 GiB of translated code. */
-#define MEMORY_OVERHEAD_MIB 2048
-
 /* The first descriptor that is ours to hand to QEMU: behind stdin, stdout, stderr. */
 #define FIRST_FD 3
 
@@ -238,9 +232,9 @@ static gboolean plan_memory(const PlanContext *ctx, GError **error)
 
     if (key && !(props = plan_parse(ctx, key, schema_memory, error)))
         return FALSE;
-    ctx->plan->memory_mib = DEFAULT_MEMORY_MIB;
+    ctx->plan->memory_mib = PLAN_MEMORY_MIB;
     if (props)
-        ctx->plan->memory_mib = (guint64)propstr_get_int(props, "current", DEFAULT_MEMORY_MIB);
+        ctx->plan->memory_mib = (guint64)propstr_get_int(props, "current", PLAN_MEMORY_MIB);
     return plan_hugepages(ctx, error);
 }
 
@@ -280,13 +274,13 @@ static void plan_limits(const PlanContext *ctx)
     const char *limit = config_get(ctx->config, "cpulimit");
     const char *units = config_get(ctx->config, "cpuunits");
 
-    if (ctx->plan->proxmox)
+    if (ctx->plan->proxmox || ctx->options->no_limits)
         return;
     if (limit)
         ctx->plan->cpu_max = (guint64)(MIN(g_ascii_strtod(limit, NULL), 10000) * 100000);
     if (units)
         ctx->plan->cpu_weight = MIN(g_ascii_strtoull(units, NULL, 10), 10000);
-    ctx->plan->memory_max = (ctx->plan->memory_mib + MEMORY_OVERHEAD_MIB) << 20;
+    ctx->plan->memory_max = (ctx->plan->memory_mib + PLAN_OVERHEAD_MIB) << 20;
 }
 
 static gboolean plan_basics(const PlanContext *ctx, GError **error)

@@ -21,6 +21,12 @@ typedef enum {
     PLAN_ERROR_KERNEL,  /* no kernel or initrd, or not one that boots here */
 } PlanErrorCode;
 
+/* A guest's memory where the config does not say it: Proxmox's. */
+#define PLAN_MEMORY_MIB 512
+
+/* What QEMU may have beside the guest's memory; TCG alone keeps up to 1 GiB of translated code. */
+#define PLAN_OVERHEAD_MIB 2048
+
 /* What the command line adds to the config. Strings may be NULL where it says so. */
 typedef struct {
     const char *id;              /* NULL: from the file's name, 114.conf */
@@ -39,6 +45,7 @@ typedef struct {
     const char *user;            /* whom QEMU runs as; NULL: HOST_ACCOUNT if root started us */
     gboolean daemonize;
     gboolean vsock;
+    gboolean no_limits; /* cgroup limits are set by whoever started us */
 } PlanOptions;
 
 /* A file that we open for QEMU, as a user who may not runs it. */

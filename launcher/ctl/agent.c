@@ -77,36 +77,6 @@ JsonNode *agent_execute(Agent *agent, const char *command, const char *arguments
     return json_node_copy(json_object_get_member(answer, "return"));
 }
 
-static char *decode(JsonObject *status, const char *member)
-{
-    const char *text = json_object_get_string_member_with_default(status, member, "");
-    g_autofree guchar *bytes = NULL;
-    gsize size;
-
-    bytes = g_base64_decode(text, &size);
-    return g_strndup((char *)bytes, size);
-}
-
-static char *exec_arguments(const char *shell_command)
-{
-    g_autoptr(JsonBuilder) builder = json_builder_new();
-    g_autoptr(JsonNode) root = NULL;
-
-    json_builder_begin_object(builder);
-    json_builder_set_member_name(builder, "path");
-    json_builder_add_string_value(builder, "/bin/sh");
-    json_builder_set_member_name(builder, "arg");
-    json_builder_begin_array(builder);
-    json_builder_add_string_value(builder, "-c");
-    json_builder_add_string_value(builder, shell_command);
-    json_builder_end_array(builder);
-    json_builder_set_member_name(builder, "capture-output");
-    json_builder_add_boolean_value(builder, TRUE);
-    json_builder_end_object(builder);
-    root = json_builder_get_root(builder);
-    return json_to_string(root, FALSE);
-}
-
 /* The agent has no event for the end of a program: it can only be asked. */
 static JsonNode *wait_exit(Agent *agent, gint64 pid, gint64 deadline, GError **error)
 {
@@ -133,30 +103,61 @@ static JsonNode *wait_exit(Agent *agent, gint64 pid, gint64 deadline, GError **e
     }
 }
 
-char *agent_shell(Agent *agent, const char *shell_command, gint64 deadline, GError **error)
+static char *decode(JsonObject *status, const char *member, gsize *size)
 {
-    g_autofree char *arguments = exec_arguments(shell_command);
+    const char *text = json_object_get_string_member_with_default(status, member, "");
+    char *bytes = (char *)g_base64_decode(text, size);
+
+    bytes = g_realloc(bytes, *size + 1);
+    bytes[*size] = '\0';
+    return bytes;
+}
+
+gboolean agent_run(Agent *agent, const char *const *argv, AgentResult *result, gint64 deadline,
+                   GError **error)
+{
+    g_autofree char *arguments = channel_arguments(
+        "{'path': <%s>, 'arg': <%^as>, 'capture-output': <true>}", argv[0], argv + 1);
     g_autoptr(JsonNode) started = agent_execute(agent, "guest-exec", arguments, deadline, error);
     g_autoptr(JsonNode) status = NULL;
     JsonObject *object;
-    gint64 code;
+    int signal;
 
     if (!started) {
-        return NULL;
+        return FALSE;
     }
     status = wait_exit(agent, json_object_get_int_member(json_node_get_object(started), "pid"),
                        deadline, error);
     if (!status) {
-        return NULL;
+        return FALSE;
     }
     object = json_node_get_object(status);
-    code = json_object_get_int_member_with_default(object, "exitcode", -1);
-    if (code != 0) {
-        g_autofree char *err = decode(object, "err-data");
+    signal = (int)json_object_get_int_member_with_default(object, "signal", 0);
+    result->code = signal ? 128 + signal
+                          : (int)json_object_get_int_member_with_default(object, "exitcode", -1);
+    result->out = decode(object, "out-data", &result->out_size);
+    result->err = decode(object, "err-data", &result->err_size);
+    return TRUE;
+}
 
-        g_set_error(error, AGENT_ERROR, AGENT_ERROR_EXIT, "in the guest, '%s' ended with %d: %s",
-                    shell_command, (int)code, g_strchomp(err));
+void agent_result_clear(AgentResult *result)
+{
+    g_clear_pointer(&result->out, g_free);
+    g_clear_pointer(&result->err, g_free);
+}
+
+char *agent_shell(Agent *agent, const char *shell_command, gint64 deadline, GError **error)
+{
+    const char *argv[] = {"/bin/sh", "-c", shell_command, NULL};
+    g_auto(AgentResult) result = {0};
+
+    if (!agent_run(agent, argv, &result, deadline, error)) {
         return NULL;
     }
-    return decode(object, "out-data");
+    if (result.code != 0) {
+        g_set_error(error, AGENT_ERROR, AGENT_ERROR_EXIT, "in the guest, '%s' ended with %d: %s",
+                    shell_command, result.code, g_strchomp(result.err));
+        return NULL;
+    }
+    return g_steal_pointer(&result.out);
 }

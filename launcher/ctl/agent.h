@@ -28,6 +28,23 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Agent, agent_free)
 JsonNode *agent_execute(Agent *agent, const char *command, const char *arguments, gint64 deadline,
                         GError **error);
 
+/* How a program in the guest ended, and what it wrote; a NUL follows ->out and ->err. */
+typedef struct {
+    int code; /* its exit status; 128 and the signal's number if that ended it */
+    char *out, *err;
+    gsize out_size, err_size;
+} AgentResult;
+
+void agent_result_clear(AgentResult *result);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(AgentResult, agent_result_clear)
+
+/*
+ * Runs program @argv[0] in the guest with the arguments behind it and waits for its end. Fills
+ * @result, whatever the exit status; FALSE if it could not be run, or did not end by @deadline.
+ */
+gboolean agent_run(Agent *agent, const char *const *argv, AgentResult *result, gint64 deadline,
+                   GError **error);
+
 /*
  * Runs @shell_command by the guest's /bin/sh and waits for its end. Returns its standard output, to
  * be freed; NULL if it could not be run, or did not exit with 0 (@error has its standard error).

@@ -121,6 +121,17 @@ static gboolean send_all(Channel *channel, const char *data, gsize size, gint64 
     return TRUE;
 }
 
+char *channel_arguments(const char *format, ...)
+{
+    g_autoptr(GVariant) values = NULL;
+    va_list ap;
+
+    va_start(ap, format);
+    values = g_variant_ref_sink(g_variant_new_parsed_va(format, &ap));
+    va_end(ap);
+    return json_gvariant_serialize_data(values, NULL);
+}
+
 gboolean channel_send(Channel *channel, const char *command, const char *arguments, gint64 deadline,
                       GError **error)
 {

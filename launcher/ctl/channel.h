@@ -26,6 +26,12 @@ gboolean channel_send(Channel *channel, const char *command, const char *argumen
                       GError **error);
 
 /*
+ * JSON text for channel_send()'s @arguments from a GVariant text of type a{sv}, as in
+ * channel_arguments("{'value': <%x>}", number); see g_variant_new_parsed(). Free with g_free().
+ */
+char *channel_arguments(const char *format, ...);
+
+/*
  * Returns the next object, to be unreffed by the caller; or NULL with G_IO_ERROR_TIMED_OUT at the
  * deadline, G_IO_ERROR_CLOSED when the other end is gone, G_IO_ERROR_INVALID_DATA for a line that
  * is no JSON object or longer than 16 MiB.

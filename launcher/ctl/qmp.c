@@ -74,6 +74,14 @@ JsonNode *qmp_execute(Qmp *qmp, const char *command, const char *arguments, gint
     }
 }
 
+gboolean qmp_run(Qmp *qmp, const char *command, char *arguments, gint64 deadline, GError **error)
+{
+    g_autofree char *text = arguments;
+    g_autoptr(JsonNode) answer = qmp_execute(qmp, command, text, deadline, error);
+
+    return answer != NULL;
+}
+
 JsonObject *qmp_wait_event(Qmp *qmp, const char *name, gint64 deadline, GError **error)
 {
     for (;;) {

@@ -27,6 +27,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Qmp, qmp_free)
 JsonNode *qmp_execute(Qmp *qmp, const char *command, const char *arguments, gint64 deadline,
                       GError **error);
 
+/* The same for a command whose answer does not matter; takes @arguments, as from
+ * channel_arguments().
+ */
+gboolean qmp_run(Qmp *qmp, const char *command, char *arguments, gint64 deadline, GError **error);
+
 /*
  * Waits for the event @name, among those kept and those to come, and drops all before it. Returns
  * the whole event, to be unreffed; or NULL.

@@ -29,7 +29,8 @@ static const struct {
     const char *types, *keys;
 } with_keys[] = {
     {"-name", NULL, "guest debug-threads"},
-    {"-chardev", "socket serial", "id path server wait reconnect-ms fd"},
+    {"-chardev", "socket serial ringbuf hub",
+     "id path server wait reconnect-ms fd size chardevs.0 chardevs.1"},
     {"-add-fd", NULL, "fd set"},
     {"-rtc", NULL, "base driftfix"},
     {"-object", "rng-random iothread memory-backend-memfd memory-backend-file",

@@ -7,8 +7,8 @@
  *     net: up mtu=1500
  *     net: heard 202
  *
- * With "vlan=N" it does so in that VLAN, with tags. With "end=1" it powers the guest off once it is
- * up.
+ * With "vlan=N" it does so in that VLAN, with tags. What comes on a TCP connection to the same port
+ * goes back. With "end=1" it powers the guest off once it is up.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -81,6 +81,28 @@ static void listen_for(int fd, int n)
     }
 }
 
+/* One connection after the other, in a process of its own. */
+static void echo(void)
+{
+    struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(PORT)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), client;
+    char buffer[4096];
+    ssize_t n;
+
+    if (fork() != 0) {
+        close(fd);
+        return;
+    }
+    bind(fd, (struct sockaddr *)&any, sizeof(any));
+    listen(fd, 1);
+    while ((client = accept(fd, NULL, NULL)) >= 0) {
+        while ((n = read(client, buffer, sizeof(buffer))) > 0 && write(client, buffer, n) == n) {
+        }
+        close(client);
+    }
+    _exit(1);
+}
+
 int main(void)
 {
     struct sockaddr_in all = {.sin_family = AF_INET, .sin_port = htons(PORT)}, any = all;
@@ -92,6 +114,7 @@ int main(void)
     setsockopt(fd, SOL_SOCKET, SO_BROADCAST, &on, sizeof(on));
     inet_pton(AF_INET, "10.9.0.255", &all.sin_addr);
     bind(fd, (struct sockaddr *)&any, sizeof(any));
+    echo();
     bring_up(fd, n);
     if (getenv("end")) {
         tcdrain(console);

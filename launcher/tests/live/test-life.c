@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * microvm-ctl on a guest that runs: a Linux of 128 MiB with a qcow2 disk, on TCG; and its move
+ * between two hosts, which are network namespaces.
+ *
+ *   test-life LAUNCHER MICROVM-CTL INITRD
+ *
+ * The environment names what is used: MICROVM_QEMU, MICROVM_QEMU_IMG, MICROVM_VMLINUX. Guests go
+ * into the background: run it in a PID namespace, so that they end with it however it ends.
+ */
+#include <arpa/inet.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <json-glib/json-glib.h>
+
+#include "channel.h"
+
+#define LIMIT 300 /* seconds for a test, on a slow, busy host */
+#define LEAVE "\035"
+
+static const char *launcher, *ctl, *initrd, *qemu, *qemu_img, *vmlinux;
+
+typedef struct {
+    char *dir, *run, *there; /* all; the run directories of the guest and of where it moves to */
+    gint64 deadline;
+    char *out, *err;
+    int code;
+} Fixture;
+
+static char *in_dir(const Fixture *f, const char *name)
+{
+    return g_build_filename(f->dir, name, NULL);
+}
+
+static void run(Fixture *f, const char *const *argv)
+{
+    GError *error = NULL;
+    int status;
+
+    g_clear_pointer(&f->out, g_free);
+    g_clear_pointer(&f->err, g_free);
+    g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &f->out, &f->err,
+                 &status, &error);
+    g_assert_no_error(error);
+    g_assert_true(WIFEXITED(status));
+    f->code = WEXITSTATUS(status);
+}
+
+static void run_ctl(Fixture *f, const char *run_dir, const char *const *words)
+{
+    g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+    g_auto(GStrv) argv = NULL;
+
+    g_strv_builder_add_many(builder, ctl, "--runtime-dir", run_dir, NULL);
+    for (; *words; words++)
+        g_strv_builder_add(builder, *words);
+    argv = g_strv_builder_end(builder);
+    run(f, (const char *const *)argv);
+}
+
+#define CTL_AT(f, run_dir, ...) run_ctl(f, run_dir, (const char *const[]){__VA_ARGS__, NULL})
+#define CTL(f, ...) CTL_AT(f, (f)->run, __VA_ARGS__)
+
+static void assert_done(const Fixture *f)
+{
+    g_assert_cmpstr(f->err, ==, "");
+    g_assert_cmpint(f->code, ==, 0);
+}
+
+static void assert_refused(const Fixture *f, int code, const char *word)
+{
+    if (!strstr(f->err, word))
+        g_error("'%s' does not mention '%s'", f->err, word);
+    g_assert_cmpint(f->code, ==, code);
+}
+
+static void write_config(const Fixture *f, int memory, const char *net)
+{
+    g_autofree char *path = in_dir(f, "7.conf"), *text = NULL;
+
+    text = g_strdup_printf("machine: microvm\nkvm: 0\nmemory: %d\nname: life\n"
+                           "scsi0: %s/disk.qcow2,format=qcow2\nnet0: virtio=02:00:00:00:00:07%s\n"
+                           "serial0: socket\nargs: -append \"console=ttyS0 panic=-1 addr=7\"\n",
+                           memory, f->dir, net);
+    g_assert_true(g_file_set_contents(path, text, -1, NULL));
+}
+
+/* Starts the guest; @prefix are words before the launcher's, or options of it. */
+static void launch(Fixture *f, const char *run_dir, const char *const *prefix,
+                   const char *const *options, const char *incoming)
+{
+    g_autoptr(GStrvBuilder) words = g_strv_builder_new();
+    g_autofree char *config = in_dir(f, "7.conf");
+    g_auto(GStrv) argv = NULL;
+
+    for (; *prefix; prefix++)
+        g_strv_builder_add(words, *prefix);
+    g_strv_builder_add_many(words, launcher, "--qemu", qemu, "--kernel", vmlinux, "--initrd",
+                            initrd, "--runtime-dir", run_dir, "--user", "root", "--daemonize",
+                            NULL);
+    for (; *options; options++)
+        g_strv_builder_add(words, *options);
+    g_strv_builder_add(words, config);
+    if (incoming)
+        g_strv_builder_add_many(words, "-incoming", incoming, NULL);
+    argv = g_strv_builder_end(words);
+    run(f, (const char *const *)argv);
+    assert_done(f);
+}
+
+static const char *const none[] = {NULL}, *const user_net[] = {"--net", "user", NULL};
+
+/* With @data, a bridge for the guest, which is then not started. */
+static void set_up(Fixture *f, gconstpointer data)
+{
+    g_autofree char *disk = NULL;
+
+    f->dir = g_dir_make_tmp("life-XXXXXX", NULL);
+    f->run = in_dir(f, "run");
+    f->there = in_dir(f, "there");
+    f->deadline = channel_deadline(LIMIT);
+    disk = in_dir(f, "disk.qcow2");
+    run(f, (const char *const[]){qemu_img, "create", "-q", "-f", "qcow2", disk, "64M", NULL});
+    assert_done(f);
+    write_config(f, 128, data ? data : "");
+    if (!data)
+        launch(f, f->run, none, user_net, NULL);
+}
+
+static void tear_down(Fixture *f, gconstpointer data)
+{
+    (void)data;
+    CTL(f, "stop", "7");
+    CTL_AT(f, f->there, "stop", "7");
+    run(f, (const char *const[]){"rm", "-r", f->dir, NULL});
+    g_free(f->dir);
+    g_free(f->run);
+    g_free(f->there);
+    g_free(f->out);
+    g_free(f->err);
+}
+
+static int count(const char *text, const char *word)
+{
+    int n = 0;
+
+    for (; (text = strstr(text, word)); text += strlen(word))
+        n++;
+    return n;
+}
+
+/* A user at the console until @text has come @times; all that was seen, to be freed. */
+static char *watch(Fixture *f, const char *run_dir, const char *text, int times)
+{
+    const char *argv[] = {ctl, "--runtime-dir", run_dir, "console", "7", NULL};
+    g_autoptr(GString) seen = g_string_new(NULL);
+    GError *error = NULL;
+    int in, out, status;
+    char buffer[4096];
+    ssize_t n = 1;
+    GPid pid;
+
+    g_spawn_async_with_pipes(NULL, (char **)argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL, &pid,
+                             &in, &out, NULL, &error);
+    g_assert_no_error(error);
+    while (n > 0 && count(seen->str, text) < times && g_get_monotonic_time() < f->deadline) {
+        n = read(out, buffer, sizeof(buffer));
+        for (ssize_t i = 0; i < n; i++)
+            g_string_append_c(seen, buffer[i] ? buffer[i] : ' ');
+    }
+    g_assert_cmpint(write(in, LEAVE, 1), ==, 1);
+    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    g_assert_cmpint(status, ==, 0);
+    close(in);
+    close(out);
+    if (count(seen->str, text) < times)
+        g_error("'%s' was not printed %d times:\n%s", text, times, seen->str);
+    return g_string_free(g_steal_pointer(&seen), FALSE);
+}
+
+static void wait_up(Fixture *f)
+{
+    g_autofree char *seen = watch(f, f->run, "net: up", 1);
+}
+
+/* A member of the guest's status; @path is as JSONPath has it. */
+static gint64 status_int(Fixture *f, const char *run_dir, const char *path)
+{
+    g_autoptr(JsonNode) status = NULL, found = NULL;
+
+    CTL_AT(f, run_dir, "status", "7", "--json");
+    assert_done(f);
+    status = json_from_string(f->out, NULL);
+    found = json_path_query(path, status, NULL);
+    g_assert_cmpuint(json_array_get_length(json_node_get_array(found)), ==, 1);
+    return json_array_get_int_element(json_node_get_array(found), 0);
+}
+
+static void assert_state(Fixture *f, const char *run_dir, const char *state)
+{
+    g_autofree char *line = g_strdup_printf("life                  %s ", state);
+
+    CTL_AT(f, run_dir, "list");
+    assert_done(f);
+    if (!strstr(f->out, line))
+        g_error("the guest is not %s:\n%s", state, f->out);
+}
+
+static void assert_none(Fixture *f, const char *run_dir)
+{
+    CTL_AT(f, run_dir, "status", "7");
+    assert_refused(f, 3, "does not run");
+}
+
+/* Every word from the first one on, once, whenever one comes. */
+static void test_console(Fixture *f, gconstpointer data)
+{
+    static const char *const words[] = {"Linux version", "net: up"};
+    g_autofree char *live = watch(f, f->run, "net: up", 1), *again = watch(f, f->run, "net: up", 1);
+
+    (void)data;
+    CTL(f, "console", "7", "--log");
+    assert_done(f);
+    for (gsize i = 0; i < G_N_ELEMENTS(words); i++) {
+        g_assert_cmpint(count(live, words[i]), ==, 1);
+        g_assert_cmpint(count(again, words[i]), ==, 1);
+        g_assert_cmpint(count(f->out, words[i]), ==, 1);
+    }
+    CTL(f, "reset", "7");
+    assert_done(f);
+    g_free(watch(f, f->run, "net: up", 2));
+    CTL(f, "console", "7", "--log");
+    g_assert_cmpint(count(f->out, "Linux version"), ==, 2);
+}
+
+static void test_status(Fixture *f, gconstpointer data)
+{
+    (void)data;
+    wait_up(f);
+    g_assert_cmpint(status_int(f, f->run, "$.memory.size"), ==, 128 << 20);
+    g_assert_cmpint(status_int(f, f->run, "$.memory.balloon"), ==, 128 << 20);
+    g_assert_cmpint(status_int(f, f->run, "$.disks[0].size"), ==, 64 << 20);
+    g_assert_cmpint(status_int(f, f->run, "$.disks[0]['read-bytes']"), >, 0);
+    g_assert_cmpint(status_int(f, f->run, "$.cpus[0]['used-ms']"), >, 0);
+    g_assert_nonnull(strstr(f->out, "\"key\" : \"scsi0\""));
+    g_assert_nonnull(strstr(f->out, "\"key\" : \"net0\""));
+    CTL(f, "pause", "7");
+    assert_done(f);
+    assert_state(f, f->run, "paused");
+    CTL(f, "resume", "7");
+    assert_done(f);
+    assert_state(f, f->run, "running");
+    CTL(f, "balloon", "7", "64");
+    assert_done(f);
+    g_assert_cmpint(status_int(f, f->run, "$.memory.balloon"), ==, 64 << 20);
+}
+
+/* What came after a snapshot is gone by its restoring: here, that the guest was given memory back.
+ */
+static void test_snapshot(Fixture *f, gconstpointer data)
+{
+    (void)data;
+    wait_up(f);
+    CTL(f, "balloon", "7", "96");
+    CTL(f, "snapshot", "7", "save", "it's \"one\"");
+    assert_done(f);
+    CTL(f, "balloon", "7", "128");
+    assert_done(f);
+    CTL(f, "snapshot", "7", "restore", "it's \"one\"");
+    assert_done(f);
+    assert_state(f, f->run, "running");
+    g_assert_cmpint(status_int(f, f->run, "$.memory.balloon"), ==, 96 << 20);
+    CTL(f, "snapshot", "7", "list");
+    g_assert_true(g_str_has_prefix(f->out, "it's \"one\" "));
+    CTL(f, "snapshot", "7", "delete", "it's \"one\"");
+    assert_done(f);
+    CTL(f, "snapshot", "7", "list");
+    g_assert_cmpstr(f->out, ==, "");
+}
+
+static void test_migrate(Fixture *f, gconstpointer data)
+{
+    g_autofree char *path = in_dir(f, "move"), *uri = g_strconcat("unix:", path, NULL);
+
+    (void)data;
+    wait_up(f);
+    CTL(f, "migrate", "7", "--to", uri);
+    assert_refused(f, 1, "No such file or directory); it goes on here");
+    assert_state(f, f->run, "running");
+
+    /* one that takes all, and then cannot go on: its memory has another size */
+    write_config(f, 256, "");
+    launch(f, f->there, none, user_net, uri);
+    CTL(f, "migrate", "7", "--to", uri);
+    assert_refused(f, 1, "it goes on here");
+    assert_state(f, f->run, "running");
+    CTL_AT(f, f->there, "stop", "7");
+
+    write_config(f, 128, "");
+    launch(f, f->there, none, user_net, uri);
+    CTL(f, "migrate", "7", "--to", uri, "--downtime", "100");
+    assert_done(f);
+    g_assert_nonnull(strstr(f->out, "moved: downtime "));
+    g_test_message("%s", f->out);
+    assert_none(f, f->run);
+    assert_state(f, f->there, "running");
+}
+
+static gboolean shell(const char *format, ...) G_GNUC_PRINTF(1, 2);
+
+static gboolean shell(const char *format, ...)
+{
+    g_autofree char *line = NULL;
+    va_list args;
+
+    va_start(args, format);
+    line = g_strdup_vprintf(format, args);
+    va_end(args);
+    return system(line) == 0;
+}
+
+static pid_t hold_namespace(void)
+{
+    int ready[2];
+    char byte;
+    pid_t pid;
+
+    g_assert_no_errno(pipe(ready));
+    pid = fork();
+    g_assert_no_errno(pid);
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (unshare(CLONE_NEWNET) < 0 || write(ready[1], "", 1) != 1)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    g_assert_cmpint(read(ready[0], &byte, 1), ==, 1);
+    close(ready[0]);
+    close(ready[1]);
+    return pid;
+}
+
+/* A host: a network namespace with a bridge, whose port leads to the net that all hosts are on. */
+static pid_t add_host(int n)
+{
+    pid_t pid = hold_namespace();
+
+    g_assert_true(shell("ip link add host%d type veth peer name eth netns %d &&"
+                        " ip link set host%d master net up",
+                        n, pid, n));
+    g_assert_true(shell("nsenter -t %d -n sh -c 'ip link add vmbr0 type bridge &&"
+                        " ip link set eth master vmbr0 && ip link set eth up &&"
+                        " ip link set vmbr0 up && ip address add 10.9.0.%d/24 dev vmbr0'",
+                        pid, 10 + n));
+    return pid;
+}
+
+/* A connection to the guest on which a word goes there and back all the time. */
+typedef struct {
+    int fd;
+    gint stop;
+    guint32 rounds;
+    gint64 worst; /* µs for one round */
+} Talk;
+
+static gpointer talk(gpointer data)
+{
+    Talk *t = data;
+
+    while (!g_atomic_int_get(&t->stop)) {
+        gint64 sent = g_get_monotonic_time();
+        guint32 back = 0;
+
+        g_assert_cmpint(send(t->fd, &t->rounds, sizeof(t->rounds), MSG_NOSIGNAL), ==, 4);
+        g_assert_cmpint(recv(t->fd, &back, sizeof(back), MSG_WAITALL), ==, 4);
+        g_assert_cmpuint(back, ==, t->rounds);
+        t->worst = MAX(t->worst, g_get_monotonic_time() - sent);
+        t->rounds++;
+    }
+    return NULL;
+}
+
+static int connect_guest(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(7777)};
+    struct timeval limit = {.tv_sec = LIMIT};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    inet_pton(AF_INET, "10.9.0.7", &address.sin_addr);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    g_assert_no_errno(connect(fd, (struct sockaddr *)&address, sizeof(address)));
+    return fd;
+}
+
+/* There and back again by TCP between the hosts; a connection to the guest lives on. */
+static void test_hosts(Fixture *f, gconstpointer data)
+{
+    pid_t hosts[] = {add_host(1), add_host(2)};
+    const char *dirs[] = {f->run, f->there};
+    Talk t = {0};
+    GThread *thread;
+    g_autofree char *pid = g_strdup_printf("%d", hosts[0]);
+
+    (void)data;
+    launch(f, dirs[0], (const char *const[]){"nsenter", "-t", pid, "-n", NULL}, none, NULL);
+    wait_up(f);
+    t.fd = connect_guest();
+    thread = g_thread_new("talk", talk, &t);
+    for (int i = 0; i < 2; i++) {
+        g_autofree char *there = g_strdup_printf("%d", hosts[1 - i]);
+        g_autofree char *uri = g_strdup_printf("tcp:10.9.0.%d:4444", 12 - i);
+        const char *enter[] = {"nsenter", "-t", there, "-n", NULL};
+        guint32 rounds = t.rounds;
+
+        launch(f, dirs[1 - i], enter, none, uri);
+        CTL_AT(f, dirs[i], "migrate", "7", "--to", uri);
+        assert_done(f);
+        g_test_message("%s", f->out);
+        assert_none(f, dirs[i]);
+        assert_state(f, dirs[1 - i], "running");
+        while (g_atomic_int_get((gint *)&t.rounds) == (gint)rounds)
+            g_thread_yield();
+    }
+    g_atomic_int_set(&t.stop, 1);
+    g_thread_join(thread);
+    close(t.fd);
+    g_test_message("%u rounds, the longest took %.0f ms", t.rounds, (double)t.worst / 1000);
+    for (gsize i = 0; i < G_N_ELEMENTS(hosts); i++) {
+        kill(hosts[i], SIGKILL);
+        waitpid(hosts[i], NULL, 0);
+    }
+}
+
+/* This guest hears no power button. */
+static void test_end(Fixture *f, gconstpointer data)
+{
+    (void)data;
+    wait_up(f);
+    CTL(f, "shutdown", "7", "--timeout", "1");
+    assert_refused(f, 4, "did not shut down");
+    assert_state(f, f->run, "running");
+    CTL(f, "shutdown", "7", "--timeout", "1", "--force");
+    assert_refused(f, 0, "ending it");
+    assert_none(f, f->run);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_assert_cmpint(argc, ==, 4);
+    launcher = argv[1];
+    ctl = argv[2];
+    initrd = argv[3];
+    qemu = g_getenv("MICROVM_QEMU");
+    qemu_img = g_getenv("MICROVM_QEMU_IMG");
+    vmlinux = g_getenv("MICROVM_VMLINUX");
+    g_assert_true(qemu && qemu_img && vmlinux);
+    g_assert_no_errno(unshare(CLONE_NEWNET));
+    g_assert_true(shell("ip link add net type bridge && ip link set net up &&"
+                        " ip address add 10.9.0.1/24 dev net"));
+    g_test_add("/life/console", Fixture, NULL, set_up, test_console, tear_down);
+    g_test_add("/life/status", Fixture, NULL, set_up, test_status, tear_down);
+    g_test_add("/life/snapshot", Fixture, NULL, set_up, test_snapshot, tear_down);
+    g_test_add("/life/migrate", Fixture, NULL, set_up, test_migrate, tear_down);
+    g_test_add("/life/hosts", Fixture, ",bridge=vmbr0", set_up, test_hosts, tear_down);
+    g_test_add("/life/end", Fixture, NULL, set_up, test_end, tear_down);
+    return g_test_run();
+}
