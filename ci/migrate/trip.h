@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef MICROVM_TRIP_H
+#define MICROVM_TRIP_H
+
+#include "boot.h"
+#include "peers.h"
+
+/*
+ * A guest that is kept busy, and what moves it from one QEMU to another. What goes wrong ends the
+ * test.
+ */
+
+/* Files that the environment names, see test-migrate.c. */
+extern const char *trip_qemu, *trip_stock_qemu, *trip_qemu_10_2;
+extern const char *trip_qemu_img, *trip_vmlinux, *trip_initrd;
+extern gboolean trip_full;
+
+typedef enum { DEVICE_BLK, DEVICE_NET, DEVICE_SERIAL, DEVICE_RNG, DEVICES } Device;
+
+/* What a guest runs on. What is 0 is as most have it. */
+typedef struct {
+    const char *qemu;    /* NULL: trip_qemu */
+    const char *machine; /* NULL: microvm-10.0 */
+    gboolean acpi_off, legacy, pcie;
+    int cpus, memory;        /* one; 256 MiB */
+    const char *memory_file; /* the memory, shared */
+    gboolean stopped;        /* after a move the guest is not let run */
+    gboolean no_rng;         /* a device less */
+    const char *const *more; /* arguments of QEMU, and NULL */
+} Board;
+
+typedef enum { BY_UNIX, BY_TCP, BY_FILE } By;
+
+/* How a guest is moved. */
+typedef struct {
+    const char *name;
+    By by;
+    const char *capabilities; /* of both sides, words */
+    const char *parameters;   /* of both sides, members of JSON; or NULL */
+} Kind;
+
+/* What a move cost: by QEMU's own account, and the silence on the TCP connection. */
+typedef struct {
+    double total_ms, downtime_ms, silence_ms;
+    gint64 bytes;
+} Cost;
+
+typedef struct {
+    char *dir, *disk;
+    const char *disk_format;
+    Peers *peers;
+    Boot *boot;         /* where the guest is */
+    int side;           /* and which tap is its */
+    gint64 reconnects;  /* that there must have been */
+    GHashTable *report; /* what the guest has said last: char * to char * */
+    guint words;
+} Trip;
+
+/* Starts a guest on @board with a disk of @format, raw or qcow2, and waits until it works. */
+Trip *trip_new(const Board *board, const char *disk_format);
+
+/* Ends what still runs, and removes all files. */
+void trip_free(Trip *trip);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Trip, trip_free)
+
+/* The guest goes on, each of its workers, and has seen nothing wrong. */
+void trip_check(Trip *trip);
+
+/* The workers finish what they are at; all that one end has sent the other has got. */
+void trip_hold(Trip *trip);
+
+/* Lets the guest end, and checks the disk: what it has last written is there. */
+void trip_end(Trip *trip);
+
+/*
+ * Moves the guest to @board by @kind, checks that it goes on, and says what that cost in @cost
+ * unless NULL.
+ */
+void trip_move(Trip *trip, const Board *board, const Kind *kind, Cost *cost);
+
+/* The parts of it, for moves that are not to succeed. */
+
+/* Where a move by @kind of the guest goes; to be freed. */
+char *trip_uri(const Trip *trip, const Kind *kind);
+
+/* Starts a QEMU for @board on the other side, set up for @kind. Does not listen yet. */
+Boot *trip_target(Trip *trip, const Board *board, const Kind *kind);
+void trip_listen(Boot *target, const char *uri);
+
+/* Begins to move. */
+void trip_send(Trip *trip, const Kind *kind, const char *uri);
+
+/* Waits until the source says that it has moved the guest. FALSE with QEMU's reason if not. */
+gboolean trip_sent(Trip *trip, Cost *cost, GError **error);
+
+/* The guest is on @target now, which @trip owns from here on. */
+void trip_arrive(Trip *trip, Boot *target);
+
+/* Ends @target, on which the guest is not. */
+void trip_forget(Trip *trip, Boot *target);
+
+/* Waits until @target has ended with a failure. Its words are on its console. */
+void trip_target_failed(Boot *target);
+
+/* Waits until the move is in the given state. */
+void trip_wait_status(Boot *boot, const char *status);
+
+/* Runs a command of the monitor, which must succeed. To be freed with json_node_unref(). */
+JsonNode *trip_qmp(Boot *boot, const char *command, const char *arguments);
+
+/* The same without an answer. @format makes the arguments. */
+void trip_tell(Boot *boot, const char *command, const char *format, ...) G_GNUC_PRINTF(3, 4);
+
+/* The same of the human monitor; to be freed with g_free(). */
+char *trip_hmp(Boot *boot, const char *line);
+
+/* Tells the guest, and waits until it has done it. */
+void trip_command(Trip *trip, const char *command);
+
+/* A new report of the guest; and a number in the last. */
+void trip_report(Trip *trip);
+gint64 trip_value(const Trip *trip, const char *name);
+
+/* Checks the disk of a guest that is no more: each block is what was written there, if ever. */
+void trip_check_disk_sound(const Trip *trip);
+
+#endif
