@@ -69,6 +69,57 @@ static void test_moves(gconstpointer data)
                    after.retransmits, after.asked_again);
 }
 
+/* Its memory is a file that both sides have: it does not go over the wire. */
+static void test_ignore_shared(void)
+{
+    static const Kind shared[] = {{"x-ignore-shared", BY_UNIX, "return-path x-ignore-shared", NULL},
+                                  {"the same by file", BY_FILE, "x-ignore-shared", NULL}};
+    g_autofree char *memory = g_strdup_printf("/dev/shm/migrate-%08x", g_random_int());
+    Board board = {.memory_file = memory};
+    g_autoptr(Trip) trip = trip_new(&board, "raw");
+
+    for (gsize i = 0; i < G_N_ELEMENTS(shared); i++) {
+        Cost cost;
+
+        trip_move(trip, &board, &shared[i], &cost);
+        g_test_message("%s: downtime %.0f ms, total %.0f ms, %" G_GINT64_FORMAT " bytes",
+                       shared[i].name, cost.downtime_ms, cost.total_ms, cost.bytes);
+        g_assert_cmpint(cost.bytes, <, 1024 * 1024);
+    }
+    trip_end(trip);
+    g_unlink(memory);
+}
+
+/* The guest goes on at the other side before its memory is there. */
+static void test_postcopy(void)
+{
+    static const Kind kind = {"postcopy", BY_UNIX, "return-path postcopy-ram",
+                              "\"max-bandwidth\":8388608"};
+    static const Board board;
+    g_autoptr(Trip) trip = trip_new(&board, "raw");
+    g_autofree char *uri = trip_uri(trip, &kind);
+    g_autoptr(GError) error = NULL;
+    Cost cost;
+    Boot *target;
+
+    if (!trip_has_postcopy(trip)) {
+        g_test_skip("this host has no userfaultfd() that QEMU could use");
+        return;
+    }
+    target = trip_target(trip, &board, &kind);
+    trip_listen(target, uri);
+    trip_send(trip, &kind, uri);
+    trip_wait_status(trip->boot, "active");
+    trip_tell(trip->boot, "migrate-start-postcopy", "{}");
+    g_assert_true(trip_sent(trip, &cost, &error));
+    trip_arrive(trip, target);
+    trip_check(trip);
+    trip_end(trip);
+    g_test_message("downtime %.0f ms, total %.0f ms, %" G_GINT64_FORMAT
+                   " pages asked for by the target",
+                   cost.downtime_ms, cost.total_ms, cost.pages_asked);
+}
+
 void add_moves(void)
 {
     for (int i = 0; i < 8; i++) {
@@ -82,4 +133,6 @@ void add_moves(void)
                                board->legacy ? "legacy" : "modern", board->cpus);
         g_test_add_data_func_full(name, board, test_moves, g_free);
     }
+    g_test_add_func("/migrate/moves/ignore-shared", test_ignore_shared);
+    g_test_add_func("/migrate/moves/postcopy", test_postcopy);
 }

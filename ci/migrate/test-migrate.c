@@ -33,6 +33,7 @@ static const char *environment(const char *name)
 static int run(void)
 {
     add_moves();
+    add_snapshots();
     return g_test_run();
 }
 

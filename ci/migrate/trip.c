@@ -52,7 +52,8 @@ static void add_port(GPtrArray *argv, const Trip *trip, int side, const char *na
 
 static void add_devices(GPtrArray *argv, const Trip *trip, const Board *board, int side)
 {
-    boot_add(argv, "-drive", "if=none,id=d0,file=%s,format=%s", trip->disk, trip->disk_format);
+    boot_add(argv, "-drive", "if=none,id=d0,node-name=n0,file=%s,format=%s", trip->disk,
+             trip->disk_format);
     add_device(argv, board, DEVICE_BLK, ",drive=d0");
     boot_add(argv, "-netdev", "tap,id=n0,ifname=%s,script=no,downscript=no", node_tap(side));
     add_device(argv, board, DEVICE_NET, ",netdev=n0,mac=" NET_ADDRESS);
@@ -103,6 +104,10 @@ static GPtrArray *board_argv(const Trip *trip, const Board *board, int side)
         boot_add(argv, "-global", "virtio-mmio.force-legacy=on");
     }
     add_devices(argv, trip, board, side);
+    if (board->ports) {
+        boot_add(argv, "-qtest", "unix:%s/qtest%d,server=on,wait=off", trip->dir, side);
+        boot_add(argv, "-qtest-log", "/dev/null");
+    }
     for (const char *const *more = board->more; more && *more; more++) {
         g_ptr_array_add(argv, g_strdup(*more));
     }
@@ -155,6 +160,31 @@ char *trip_hmp(Boot *boot, const char *line)
     return json_node_dup_string(answer);
 }
 
+guint64 trip_port(Trip *trip, int side, const char *format, ...)
+{
+    g_autofree char *path = file_of(trip, "qtest", side), *command = NULL, *line = NULL;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GSocket) socket = NULL;
+    g_autoptr(GIOStream) stream = NULL;
+    g_autoptr(GDataInputStream) in = NULL;
+    va_list args;
+
+    va_start(args, format);
+    command = g_strdup_vprintf(format, args);
+    va_end(args);
+    socket = g_socket_new_from_fd(unix_connect(path, &error), &error);
+    g_assert_no_error(error);
+    stream = G_IO_STREAM(g_socket_connection_factory_create_connection(socket));
+    in = g_data_input_stream_new(g_io_stream_get_input_stream(stream));
+    g_output_stream_printf(g_io_stream_get_output_stream(stream), NULL, NULL, &error, "%s\n",
+                           command);
+    g_assert_no_error(error);
+    line = g_data_input_stream_read_line(in, NULL, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_true(line && g_str_has_prefix(line, "OK"));
+    return g_ascii_strtoull(line + 2, NULL, 0);
+}
+
 void trip_command(Trip *trip, const char *command)
 {
     g_autofree char *line = g_strdup_printf("%s\n", command);
@@ -192,6 +222,13 @@ gint64 trip_value(const Trip *trip, const char *name)
 
     g_assert_nonnull(text);
     return g_ascii_strtoll(text, NULL, 10);
+}
+
+void trip_wait_value(Trip *trip, const char *name, gint64 value)
+{
+    do {
+        trip_report(trip);
+    } while (trip_value(trip, name) < value);
 }
 
 static void assert_no_faults(Trip *trip)
@@ -254,6 +291,18 @@ static guint complaints(Trip *trip)
     return g_strv_length(after) - g_strv_length(before);
 }
 
+void trip_copy(const char *from, const char *to)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *data = NULL;
+    gsize size;
+
+    g_file_get_contents(from, &data, &size, &error);
+    g_assert_no_error(error);
+    g_file_set_contents(to, data, (gssize)size, &error);
+    g_assert_no_error(error);
+}
+
 static void make_disk(Trip *trip)
 {
     g_autofree char *size = g_strdup_printf("%dM", DISK_MIB);
@@ -290,6 +339,25 @@ Trip *trip_new(const Board *board, const char *disk_format)
     trip_check(trip);
     complaints(trip); /* those of the boot are not in question here */
     return trip;
+}
+
+void trip_stop(Trip *trip)
+{
+    g_autoptr(GError) error = NULL;
+
+    trip_tell(trip->boot, "quit", "{}");
+    boot_wait_end(trip->boot, &error);
+    boot_assert_no_error(trip->boot, error);
+    peers_detach(trip->peers, trip->side);
+    g_clear_pointer(&trip->boot, boot_free);
+}
+
+void trip_restart(Trip *trip, const Board *board)
+{
+    g_autoptr(GPtrArray) argv = board_argv(trip, board, trip->side);
+
+    trip_stop(trip);
+    trip->boot = start(trip, argv, trip->side);
 }
 
 static void remove_files(const char *dir)
@@ -330,6 +398,12 @@ void trip_hold(Trip *trip)
     boot_assert(trip->boot, (guint64)trip_value(trip, "ping") == count.pong);
     boot_assert(trip->boot, (guint64)trip_value(trip, "flow") == count.flow);
     boot_assert(trip->boot, trip->reconnects || (guint64)trip_value(trip, "tcp") == count.tcp);
+}
+
+void trip_go_on(Trip *trip)
+{
+    trip_command(trip, "go");
+    trip_check(trip);
 }
 
 /* The disk as raw bytes, to be freed. */
@@ -436,8 +510,8 @@ static void set_up_kind(Boot *boot, const Kind *kind)
                                                                                     : "false");
     }
     trip_tell(boot, "migrate-set-capabilities", "{\"capabilities\":[%s]}", list->str);
-    trip_tell(boot, "migrate-set-parameters", "{%s%s%s}", COMMON_PARAMETERS,
-              kind->parameters ? "," : "", kind->parameters ? kind->parameters : "");
+    trip_tell(boot, "migrate-set-parameters", "{%s}", COMMON_PARAMETERS);
+    trip_tell(boot, "migrate-set-parameters", "{%s}", kind->parameters ? kind->parameters : "");
 }
 
 Boot *trip_target(Trip *trip, const Board *board, const Kind *kind)
@@ -452,6 +526,20 @@ Boot *trip_target(Trip *trip, const Board *board, const Kind *kind)
     target = start(trip, argv, !trip->side);
     set_up_kind(target, kind);
     return target;
+}
+
+gboolean trip_has_postcopy(Trip *trip)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(JsonNode) answer = NULL;
+    const char *arguments = "{\"capabilities\":[{\"capability\":\"postcopy-ram\",\"state\":true}]}";
+
+    answer = qmp_execute(boot_qmp(trip->boot, NULL), "migrate-set-capabilities", arguments,
+                         boot_deadline(trip->boot), &error);
+    if (error) {
+        g_test_message("%s", error->message);
+    }
+    return answer != NULL;
 }
 
 void trip_listen(Boot *target, const char *uri)
@@ -516,13 +604,24 @@ gboolean trip_sent(Trip *trip, Cost *cost, GError **error)
             .total_ms = (double)json_object_get_int_member(told, "total-time"),
             .downtime_ms = (double)json_object_get_int_member(told, "downtime"),
             .bytes = json_object_get_int_member(ram, "transferred"),
+            .pages_asked = json_object_get_int_member(ram, "postcopy-requests"),
         };
     }
     return TRUE;
 }
 
+static void wait_resumed(Boot *target)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(JsonObject) event =
+        qmp_wait_event(boot_qmp(target, NULL), "RESUME", boot_deadline(target), &error);
+
+    boot_assert_no_error(target, error);
+}
+
 void trip_arrive(Trip *trip, Boot *target)
 {
+    wait_resumed(target);
     boot_free(trip->boot);
     trip->boot = target;
     trip->side = !trip->side;
@@ -542,15 +641,6 @@ void trip_target_failed(Boot *target)
 
     boot_wait_end(target, &error);
     boot_assert(target, g_error_matches(error, G_SPAWN_EXIT_ERROR, 1));
-}
-
-static void wait_resumed(Boot *target)
-{
-    g_autoptr(GError) error = NULL;
-    g_autoptr(JsonObject) event =
-        qmp_wait_event(boot_qmp(target, NULL), "RESUME", boot_deadline(target), &error);
-
-    boot_assert_no_error(target, error);
 }
 
 void trip_move(Trip *trip, const Board *board, const Kind *kind, Cost *cost)
@@ -573,7 +663,6 @@ void trip_move(Trip *trip, const Board *board, const Kind *kind, Cost *cost)
         trip_sent(trip, cost, &error);
         boot_assert_no_error(trip->boot, error);
     }
-    wait_resumed(target);
     trip_arrive(trip, target);
     trip_check(trip);
     peers_count(trip->peers, &count);

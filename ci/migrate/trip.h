@@ -25,6 +25,7 @@ typedef struct {
     int cpus, memory;        /* one; 256 MiB */
     const char *memory_file; /* the memory, shared */
     gboolean stopped;        /* after a move the guest is not let run */
+    gboolean ports;          /* trip_port() */
     gboolean no_rng;         /* a device less */
     const char *const *more; /* arguments of QEMU, and NULL */
 } Board;
@@ -42,7 +43,7 @@ typedef struct {
 /* What a move cost: by QEMU's own account, and the silence on the TCP connection. */
 typedef struct {
     double total_ms, downtime_ms, silence_ms;
-    gint64 bytes;
+    gint64 bytes, pages_asked; /* the latter by postcopy */
 } Cost;
 
 typedef struct {
@@ -69,8 +70,14 @@ void trip_check(Trip *trip);
 /* The workers finish what they are at; all that one end has sent the other has got. */
 void trip_hold(Trip *trip);
 
+void trip_go_on(Trip *trip);
+
 /* Lets the guest end, and checks the disk: what it has last written is there. */
 void trip_end(Trip *trip);
+
+/* Ends QEMU without the guest's knowledge; and starts another for @board. */
+void trip_stop(Trip *trip);
+void trip_restart(Trip *trip, const Board *board);
 
 /*
  * Moves the guest to @board by @kind, checks that it goes on, and says what that cost in @cost
@@ -93,7 +100,10 @@ void trip_send(Trip *trip, const Kind *kind, const char *uri);
 /* Waits until the source says that it has moved the guest. FALSE with QEMU's reason if not. */
 gboolean trip_sent(Trip *trip, Cost *cost, GError **error);
 
-/* The guest is on @target now, which @trip owns from here on. */
+/* Whether QEMU can take the guest before its memory. */
+gboolean trip_has_postcopy(Trip *trip);
+
+/* Waits until the guest runs on @target, which @trip owns from here on. */
 void trip_arrive(Trip *trip, Boot *target);
 
 /* Ends @target, on which the guest is not. */
@@ -114,12 +124,24 @@ void trip_tell(Boot *boot, const char *command, const char *format, ...) G_GNUC_
 /* The same of the human monitor; to be freed with g_free(). */
 char *trip_hmp(Boot *boot, const char *line);
 
+/*
+ * Sends a command of QEMU's qtest protocol to a QEMU of a board with .ports, from where the test
+ * can read and write its ports and memory: see system/qtest.c in QEMU's tree. Returns the number
+ * that comes back, 0 if none does.
+ */
+guint64 trip_port(Trip *trip, int side, const char *format, ...) G_GNUC_PRINTF(3, 4);
+
 /* Tells the guest, and waits until it has done it. */
 void trip_command(Trip *trip, const char *command);
 
 /* A new report of the guest; and a number in the last. */
 void trip_report(Trip *trip);
 gint64 trip_value(const Trip *trip, const char *name);
+
+/* New reports, until there is one with @value or more. */
+void trip_wait_value(Trip *trip, const char *name, gint64 value);
+
+void trip_copy(const char *from, const char *to);
 
 /* Checks the disk of a guest that is no more: each block is what was written there, if ever. */
 void trip_check_disk_sound(const Trip *trip);
