@@ -2,18 +2,17 @@
 /*
  * The /init of the archive that test-migrate boots. It starts the workers of work.h (that for vsock
  * only with the argument "vsock"), says "migrate: ready", and then does what lines on the serial
- * port tell it to:
+ * port tell it to. The first word counts:
  *
- *     report WORD    migrate: report WORD errors=0 reconnects=0 disk0=123 disk1=...
- *                    monotonic=NS realtime=S             what each worker has done, and the clocks
- *     hold           the workers finish the record they are at, and rest
- *     go             they go on
- *     alarms         migrate: alarms=0                   see hw.h
- *     errors         board: error=TEXT                   what the kernel has complained of
- *                                                    since it was asked last
- *     end            the guest ends
+ *     report   migrate: LINE errors=0 reconnects=0 disk0=123 disk1=... monotonic=NS realtime=S
+ *                                    what each worker has done, and the clocks
+ *     hold     the workers finish the record they are at, and rest
+ *     go       they go on
+ *     alarms   migrate: alarms=0     see hw.h
+ *     errors   board: error=TEXT     what the kernel has complained of since it was asked last
+ *     end      the guest ends
  *
- * Each is followed by "migrate: done" and the command.
+ * Each is followed by "migrate: done LINE", with the line as it came.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -38,11 +37,11 @@
 static int console, count;
 static const Worker *workers;
 
-static void report(const char *command)
+static void report(const char *line)
 {
     unsigned long long errors = 0, reconnects = 0;
     struct timespec monotonic, realtime;
-    char line[1024];
+    char text[1024];
     int at = 0;
 
     for (int i = 0; i < count; i++) {
@@ -50,35 +49,45 @@ static void report(const char *command)
 
         errors += tally->errors;
         reconnects += tally->reconnects;
-        at += snprintf(line + at, sizeof(line) - (size_t)at, " %s=%llu", workers[i].name,
+        at += snprintf(text + at, sizeof(text) - (size_t)at, " %s=%llu", workers[i].name,
                        (unsigned long long)tally->done);
     }
     clock_gettime(CLOCK_MONOTONIC, &monotonic);
     clock_gettime(CLOCK_REALTIME, &realtime);
     dprintf(console, "migrate: %s errors=%llu reconnects=%llu%s monotonic=%lld realtime=%lld\n",
-            command, errors, reconnects, line,
+            line, errors, reconnects, text,
             (long long)monotonic.tv_sec * 1000000000 + monotonic.tv_nsec,
             (long long)realtime.tv_sec);
+}
+
+/* FALSE when the guest is to end. */
+static int do_command(const char *word, const char *line)
+{
+    if (!strcmp(word, "report")) {
+        report(line);
+    } else if (!strcmp(word, "hold")) {
+        work_hold();
+    } else if (!strcmp(word, "go")) {
+        work_go_on();
+    } else if (!strcmp(word, "alarms")) {
+        hw_show_alarms(console);
+    } else if (!strcmp(word, "errors")) {
+        say_errors(console);
+    }
+    return strcmp(word, "end");
 }
 
 static void serve(void)
 {
     FILE *commands = fdopen(console, "r");
-    char line[64];
+    char line[64], word[16];
 
     while (fgets(line, sizeof(line), commands)) {
         line[strcspn(line, "\n")] = '\0';
-        if (!strncmp(line, "report ", 7)) {
-            report(line);
-        } else if (!strcmp(line, "hold")) {
-            work_hold();
-        } else if (!strcmp(line, "go")) {
-            work_go_on();
-        } else if (!strcmp(line, "alarms")) {
-            hw_show_alarms(console);
-        } else if (!strcmp(line, "errors")) {
-            say_errors(console);
-        } else if (!strcmp(line, "end")) {
+        if (sscanf(line, "%15s", word) != 1) {
+            continue;
+        }
+        if (!do_command(word, line)) {
             return;
         }
         dprintf(console, "migrate: done %s\n", line);

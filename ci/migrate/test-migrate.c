@@ -34,6 +34,7 @@ static int run(void)
 {
     add_moves();
     add_snapshots();
+    add_state();
     return g_test_run();
 }
 

@@ -185,26 +185,32 @@ guint64 trip_port(Trip *trip, int side, const char *format, ...)
     return g_ascii_strtoull(line + 2, NULL, 0);
 }
 
-void trip_command(Trip *trip, const char *command)
+/* Each time with another word, to know the answer from others. Returns that, to be freed. */
+static char *command(Trip *trip, const char *what)
 {
-    g_autofree char *line = g_strdup_printf("%s\n", command);
-    g_autofree char *done = g_strdup_printf("migrate: done %s\n", command);
+    g_autofree char *line = g_strdup_printf("%s %u", what, trip->words++);
+    g_autofree char *sent = g_strconcat(line, "\n", NULL);
+    g_autofree char *done = g_strdup_printf("migrate: done %s\n", line);
     g_autoptr(GError) error = NULL;
 
-    boot_send(trip->boot, line, &error);
+    boot_send(trip->boot, sent, &error);
     boot_assert_no_error(trip->boot, error);
     boot_wait_text(trip->boot, done, &error);
     boot_assert_no_error(trip->boot, error);
+    return g_steal_pointer(&line);
+}
+
+void trip_command(Trip *trip, const char *what)
+{
+    g_free(command(trip, what));
 }
 
 void trip_report(Trip *trip)
 {
-    g_autofree char *command = g_strdup_printf("report %u", trip->words++);
-    g_autofree char *start = g_strdup_printf("migrate: %s ", command);
-    g_auto(GStrv) lines = NULL, words = NULL;
+    g_autofree char *line = command(trip, "report");
+    g_autofree char *start = g_strdup_printf("migrate: %s ", line);
+    g_auto(GStrv) lines = boot_lines(trip->boot, start), words = NULL;
 
-    trip_command(trip, command);
-    lines = boot_lines(trip->boot, start);
     words = g_strsplit(lines[0], " ", -1);
     g_hash_table_remove_all(trip->report);
     for (char **word = words; *word; word++) {

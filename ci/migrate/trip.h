@@ -132,7 +132,7 @@ char *trip_hmp(Boot *boot, const char *line);
 guint64 trip_port(Trip *trip, int side, const char *format, ...) G_GNUC_PRINTF(3, 4);
 
 /* Tells the guest, and waits until it has done it. */
-void trip_command(Trip *trip, const char *command);
+void trip_command(Trip *trip, const char *what);
 
 /* A new report of the guest; and a number in the last. */
 void trip_report(Trip *trip);
