@@ -7,7 +7,7 @@
  * The environment names what is tested:
  *   MICROVM_QEMU             qemu-system-x86_64
  *   MICROVM_STOCK_QEMU       the same without our patches
- *   MICROVM_QEMU_10_2        the one of base 10.2; if not set, no moves between the bases
+ *   MICROVM_QEMU_10_2        the one of base 10.2; if not set, there are no moves between the bases
  *   MICROVM_QEMU_IMG         qemu-img
  *   MICROVM_VMLINUX          the guest kernel, as ELF with a PVH entry
  *   MICROVM_MIGRATE_INITRD   the archive built here (migrate-initrd)
@@ -35,6 +35,8 @@ static int run(void)
     add_moves();
     add_snapshots();
     add_state();
+    add_faults();
+    add_versions();
     return g_test_run();
 }
 
