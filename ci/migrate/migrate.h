@@ -7,7 +7,7 @@
 #define HOST_ADDRESS "10.77.0.1"
 #define GUEST_ADDRESS "10.77.0.2"
 #define TCP_PORT 7
-#define VSOCK_PORT 7
+#define VSOCK_PORT 77007
 
 #define MESSAGE_BYTES 64 /* a record on a socket or a port */
 #define TCP_BATCH 8      /* records that are on their way at a time */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Round trips of a busy guest, by each kind of move and on each kind of board. */
 #include <glib/gstdio.h>
+#include <unistd.h>
 
 #include "tests.h"
 #include "trip.h"
@@ -120,6 +121,22 @@ static void test_postcopy(void)
                    cost.downtime_ms, cost.total_ms, cost.pages_asked);
 }
 
+/* Connections over vsock do not move, as upstream: the guest makes new ones. */
+static void test_vsock(void)
+{
+    static const Board board = {.vsock = TRUE};
+    g_autoptr(Trip) trip = NULL;
+
+    if (g_access("/dev/vhost-vsock", R_OK | W_OK) < 0) {
+        g_test_skip("this host has no /dev/vhost-vsock");
+        return;
+    }
+    trip = trip_new(&board, "raw");
+    trip_move(trip, &board, &kinds[0], NULL);
+    trip_move(trip, &board, &kinds[0], NULL);
+    trip_end(trip);
+}
+
 void add_moves(void)
 {
     for (int i = 0; i < 8; i++) {
@@ -135,4 +152,5 @@ void add_moves(void)
     }
     g_test_add_func("/migrate/moves/ignore-shared", test_ignore_shared);
     g_test_add_func("/migrate/moves/postcopy", test_postcopy);
+    g_test_add_func("/migrate/moves/vsock", test_vsock);
 }

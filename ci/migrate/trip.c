@@ -10,6 +10,7 @@
 
 #define LIMIT 600 /* seconds for all that a QEMU does, on a slow, busy host */
 #define FIRST_SLOT 4
+#define FIRST_CID 77000
 #define NET_ADDRESS "52:54:00:77:00:02"
 #define TCP_MOVE_PORT 4444
 #define MIB (1024 * 1024)
@@ -99,11 +100,16 @@ static GPtrArray *board_argv(const Trip *trip, const Board *board, int side)
     boot_add(argv, "-bios", "qboot.rom");
     boot_add(argv, "-kernel", "%s", trip_vmlinux);
     boot_add(argv, "-initrd", "%s", trip_initrd);
-    boot_add(argv, "-append", "console=ttyS0 panic=-1%s", append_of(board));
+    boot_add(argv, "-append", "console=ttyS0 panic=-1%s%s", append_of(board),
+             board->vsock ? " -- vsock" : "");
     if (board->legacy) {
         boot_add(argv, "-global", "virtio-mmio.force-legacy=on");
     }
     add_devices(argv, trip, board, side);
+    if (board->vsock) { /* the host has each side's address once */
+        boot_add(argv, "-device", "vhost-vsock-device,guest-cid=%d,bus=virtio-mmio-bus.%d",
+                 FIRST_CID + side, FIRST_SLOT + DEVICES);
+    }
     if (board->ports) {
         boot_add(argv, "-qtest", "unix:%s/qtest%d,server=on,wait=off", trip->dir, side);
         boot_add(argv, "-qtest-log", "/dev/null");

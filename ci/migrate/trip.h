@@ -26,6 +26,7 @@ typedef struct {
     const char *memory_file; /* the memory, shared */
     gboolean stopped;        /* after a move the guest is not let run */
     gboolean ports;          /* trip_port() */
+    gboolean vsock;          /* a device more, the host's vhost-vsock */
     gboolean no_rng;         /* a device less */
     const char *const *more; /* arguments of QEMU, and NULL */
 } Board;

@@ -212,7 +212,7 @@ static void run_connection(Tally *tally, int vsock)
             talk(tally, fd, vsock ? STREAM_VSOCK_OUT : STREAM_TCP_OUT,
                  vsock ? STREAM_VSOCK_IN : STREAM_TCP_IN);
             close(fd);
-            tally->reconnects++;
+            tally->reconnects += !vsock; /* a move resets the connections of vsock */
         }
         pace(tally);
     }
