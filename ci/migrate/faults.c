@@ -266,12 +266,13 @@ static void test_late_blocker(void)
     g_unlink(memory);
 }
 
+static const char *const other_rng[] = {
+    "-device", "virtio-rng-device,id=rng2,rng=r0,bus=virtio-mmio-bus.9", NULL};
+
 /* A device more is not missed by the guest that comes, and does it no harm. */
 static void test_device_more(void)
 {
-    static const char *const rng[] = {
-        "-device", "virtio-rng-device,id=rng2,rng=r0,bus=virtio-mmio-bus.9", NULL};
-    static const Board more = {.more = rng};
+    static const Board more = {.more = other_rng};
     g_autoptr(Trip) trip = trip_new(&plain, "raw");
 
     trip_move(trip, &more, &by_unix, NULL);
@@ -286,8 +287,10 @@ void add_faults(void)
         {.machine = "microvm-9.2"},
         "Machine type received is 'microvm-10.0' and local is 'microvm-9.2'"};
     static const Other memory = {{.memory = 192}, "microvm.ram"};
-    static const Other less = {{.no_rng = TRUE}, "virtio-rng"};
-    static const Other legacy = {{.legacy = TRUE}, ""};
+    static const Other less = {{.no_rng = TRUE}, "virtio-mmio@00000000feb00e00/virtio-rng"};
+    static const Other moved = {{.no_rng = TRUE, .more = other_rng},
+                                "virtio-mmio@00000000feb00e00/virtio-rng"};
+    static const Other legacy = {{.legacy = TRUE}, "unsupported. Allowed features: "};
     static const Blocker fs = {FS_DEVICE, 0, 0, "vhost-user backend"};
     static const Blocker vsock = {VSOCK_DEVICE, BACKEND_LOG_ALL, BACKEND_LOG_SHMFD | BACKEND_CONFIG,
                                   "vhost-user-vsock"};
@@ -301,6 +304,7 @@ void add_faults(void)
     g_test_add_data_func("/migrate/faults/other/version", &version, test_other);
     g_test_add_data_func("/migrate/faults/other/less-memory", &memory, test_other);
     g_test_add_data_func("/migrate/faults/other/device-less", &less, test_other);
+    g_test_add_data_func("/migrate/faults/other/device-moved", &moved, test_other);
     g_test_add_func("/migrate/faults/other/device-more", test_device_more);
     g_test_add_data_func("/migrate/faults/other/transports", &legacy, test_other);
     g_test_add_func("/migrate/faults/no-return-path", test_no_return_path);

@@ -104,13 +104,14 @@ static void test_start_loadvm(gconstpointer data)
     trip_end(trip);
 }
 
-/* From one file, twice: the guest comes back as it was then, with the disk of then. */
+/* From one file, twice: the guest comes back as it was then, clocks and all, with its disk. */
 static void test_file(gconstpointer data)
 {
     const Board *board = data;
     g_autoptr(Trip) trip = trip_new(board, "qcow2");
     g_autofree char *uri = trip_uri(trip, &to_file), *copy = g_strconcat(trip->disk, ".then", NULL);
     Mark then = mark(trip);
+    gint64 later = G_MAXINT64;
 
     trip_send(trip, &to_file, uri);
     g_assert_true(trip_sent(trip, NULL, NULL));
@@ -120,6 +121,7 @@ static void test_file(gconstpointer data)
 
         if (i > 0) {
             trip_hold(trip);
+            later = trip_value(trip, "monotonic");
             trip_stop(trip);
             trip_copy(copy, trip->disk);
         }
@@ -127,6 +129,8 @@ static void test_file(gconstpointer data)
         go_back(trip, &then);
         trip_listen(target, uri);
         trip_arrive(trip, target);
+        trip_report(trip);
+        boot_assert(trip->boot, trip_value(trip, "monotonic") < later);
         go_on_from(trip, &then);
     }
     trip_end(trip);

@@ -100,6 +100,7 @@ void add_versions(void)
 {
     static const Board of_10_0 = {.machine = "microvm-10.0"};
     static const Board of_10_0_no_acpi = {.machine = "microvm-10.0", .acpi_off = TRUE, .cpus = 2};
+    static const Board of_10_0_pcie = {.machine = "microvm-10.0", .pcie = TRUE};
     static const Board of_9_2 = {.machine = "microvm-9.2", .legacy = TRUE};
     static const Board stock = {.legacy = TRUE};
     static const Board stock_no_acpi = {.legacy = TRUE, .acpi_off = TRUE};
@@ -114,7 +115,9 @@ void add_versions(void)
     g_test_add_data_func("/migrate/versions/10.0-10.2-10.0/acpi", &of_10_0, test_from_10_0);
     g_test_add_data_func("/migrate/versions/10.0-10.2-10.0/no-acpi", &of_10_0_no_acpi,
                          test_from_10_0);
+    g_test_add_data_func("/migrate/versions/10.0-10.2-10.0/pcie", &of_10_0_pcie, test_from_10_0);
     g_test_add_data_func("/migrate/versions/10.0-10.2-10.0/9.2", &of_9_2, test_from_10_0);
     g_test_add_data_func("/migrate/versions/10.2-10.0-10.2/acpi", &of_10_0, test_from_10_2);
+    g_test_add_data_func("/migrate/versions/10.2-10.0-10.2/pcie", &of_10_0_pcie, test_from_10_2);
     g_test_add_data_func("/migrate/versions/10.2-10.0-10.2/9.2", &of_9_2, test_from_10_2);
 }
