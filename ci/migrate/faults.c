@@ -53,8 +53,8 @@ static void assert_unharmed(Trip *trip)
 /* Begins a move of @trip that holds still half-way. */
 static Relay *begin(Trip *trip, Boot **target)
 {
-    g_autofree char *to = g_strdup_printf("%s/to", trip->dir);
-    g_autofree char *from = g_strdup_printf("%s/from", trip->dir);
+    g_autofree char *to = g_strdup_printf("%s/to", trip->files.dir);
+    g_autofree char *from = g_strdup_printf("%s/from", trip->files.dir);
     g_autofree char *to_uri = g_strdup_printf("unix:%s", to);
     g_autofree char *from_uri = g_strdup_printf("unix:%s", from);
     g_autoptr(GError) error = NULL;
@@ -123,12 +123,12 @@ static void test_source_killed(void)
     Relay *relay = begin(trip, &target);
 
     g_clear_pointer(&trip->boot, boot_free);
-    g_file_get_contents(trip->disk, &then, &then_size, &error);
+    g_file_get_contents(trip->files.disk, &then, &then_size, &error);
     g_assert_no_error(error);
     relay_free(relay);
     assert_target_failed(target, "load of migration failed: ");
     trip_forget(trip, target);
-    g_file_get_contents(trip->disk, &now, &now_size, &error);
+    g_file_get_contents(trip->files.disk, &now, &now_size, &error);
     g_assert_no_error(error);
     g_assert_cmpmem(then, then_size, now, now_size);
     trip_check_disk_sound(trip);
@@ -211,7 +211,7 @@ typedef struct {
 static void test_blocker(gconstpointer data)
 {
     const Blocker *blocker = data;
-    g_autofree char *path = g_strdup_printf("/dev/shm/migrate-%08x", g_random_int());
+    g_autofree char *path = g_strdup_printf("%s/backend-%08x", g_get_tmp_dir(), g_random_int());
     g_autofree char *memory = g_strconcat(path, ".memory", NULL);
     g_autofree char *chardev = g_strdup_printf("socket,id=v0,path=%s", path);
     const char *const more[] = {"-chardev", chardev, "-device", blocker->device, NULL};
@@ -242,7 +242,7 @@ static void test_blocker(gconstpointer data)
 static void test_late_blocker(void)
 {
     static const Kind to_file = {"file", BY_FILE, "", NULL};
-    g_autofree char *path = g_strdup_printf("/dev/shm/migrate-%08x", g_random_int());
+    g_autofree char *path = g_strdup_printf("%s/backend-%08x", g_get_tmp_dir(), g_random_int());
     g_autofree char *memory = g_strconcat(path, ".memory", NULL);
     g_autofree char *chardev = g_strdup_printf("socket,id=v0,path=%s", path);
     const char *const more[] = {"-chardev", chardev, "-device", FS_DEVICE, NULL};

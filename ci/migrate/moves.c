@@ -75,7 +75,7 @@ static void test_ignore_shared(void)
 {
     static const Kind shared[] = {{"x-ignore-shared", BY_UNIX, "return-path x-ignore-shared", NULL},
                                   {"the same by file", BY_FILE, "x-ignore-shared", NULL}};
-    g_autofree char *memory = g_strdup_printf("/dev/shm/migrate-%08x", g_random_int());
+    g_autofree char *memory = g_strdup_printf("%s/memory-%08x", g_get_tmp_dir(), g_random_int());
     Board board = {.memory_file = memory};
     g_autoptr(Trip) trip = trip_new(&board, "raw");
 

@@ -109,13 +109,14 @@ static void test_file(gconstpointer data)
 {
     const Board *board = data;
     g_autoptr(Trip) trip = trip_new(board, "qcow2");
-    g_autofree char *uri = trip_uri(trip, &to_file), *copy = g_strconcat(trip->disk, ".then", NULL);
+    g_autofree char *uri = trip_uri(trip, &to_file),
+                    *copy = g_strconcat(trip->files.disk, ".then", NULL);
     Mark then = mark(trip);
     gint64 later = G_MAXINT64;
 
     trip_send(trip, &to_file, uri);
     g_assert_true(trip_sent(trip, NULL, NULL));
-    trip_copy(trip->disk, copy);
+    trip_copy(trip->files.disk, copy);
     for (int i = 0; i < 2; i++) {
         Boot *target;
 
@@ -123,7 +124,7 @@ static void test_file(gconstpointer data)
             trip_hold(trip);
             later = trip_value(trip, "monotonic");
             trip_stop(trip);
-            trip_copy(copy, trip->disk);
+            trip_copy(copy, trip->files.disk);
         }
         target = trip_target(trip, board, &to_file);
         go_back(trip, &then);

@@ -176,7 +176,7 @@ static void say_registers(Side *of, const Board *board)
 
 static char *read_memory(Side *of)
 {
-    g_autofree char *path = g_strdup_printf("%s/memory%d", of->trip->dir, of->side);
+    g_autofree char *path = g_strdup_printf("%s/memory%d", of->trip->files.dir, of->side);
     g_autoptr(GError) error = NULL;
     char *data;
     gsize size;

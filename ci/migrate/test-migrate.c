@@ -43,12 +43,12 @@ static int run(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    trip_qemu = environment("MICROVM_QEMU");
+    board_qemu = environment("MICROVM_QEMU");
     trip_stock_qemu = environment("MICROVM_STOCK_QEMU");
     trip_qemu_10_2 = g_getenv("MICROVM_QEMU_10_2");
     trip_qemu_img = environment("MICROVM_QEMU_IMG");
-    trip_vmlinux = environment("MICROVM_VMLINUX");
-    trip_initrd = environment("MICROVM_MIGRATE_INITRD");
+    board_vmlinux = environment("MICROVM_VMLINUX");
+    board_initrd = environment("MICROVM_MIGRATE_INITRD");
     trip_full = g_strcmp0(g_getenv("MICROVM_FULL"), "1") == 0;
     return node_run(run);
 }

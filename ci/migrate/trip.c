@@ -5,13 +5,9 @@
 #include <string.h>
 
 #include "migrate.h"
-#include "node.h"
 #include "record.h"
 
 #define LIMIT 600 /* seconds for all that a QEMU does, on a slow, busy host */
-#define FIRST_SLOT 4
-#define FIRST_CID 77000
-#define NET_ADDRESS "52:54:00:77:00:02"
 #define TCP_MOVE_PORT 4444
 #define MIB (1024 * 1024)
 #define DISK_MIB (DISK_WORKERS * DISK_BLOCKS * DISK_BLOCK / MIB)
@@ -19,105 +15,12 @@
 /* The downtime that the moves aim for, in milliseconds; no limit to the bandwidth that matters. */
 #define COMMON_PARAMETERS "\"downtime-limit\":25,\"max-bandwidth\":1073741824"
 
-const char *trip_qemu, *trip_stock_qemu, *trip_qemu_10_2;
-const char *trip_qemu_img, *trip_vmlinux, *trip_initrd;
+const char *trip_stock_qemu, *trip_qemu_10_2, *trip_qemu_img;
 gboolean trip_full;
-
-static const char *const device_names[DEVICES] = {"blk", "net", "serial", "rng"};
 
 static char *file_of(const Trip *trip, const char *name, int side)
 {
-    return g_strdup_printf("%s/%s%d", trip->dir, name, side);
-}
-
-static void add_device(GPtrArray *argv, const Board *board, Device device, const char *options)
-{
-    const char *name = device_names[device];
-
-    if (board->pcie) {
-        boot_add(argv, "-device", "virtio-%s-pci,addr=%d,id=%s%s%s", name, FIRST_SLOT + device,
-                 name, options, device == DEVICE_NET ? ",romfile=" : "");
-    } else {
-        boot_add(argv, "-device", "virtio-%s-device,bus=virtio-mmio-bus.%d,id=%s%s", name,
-                 FIRST_SLOT + device, name, options);
-    }
-}
-
-static void add_port(GPtrArray *argv, const Trip *trip, int side, const char *name, int number)
-{
-    g_autofree char *path = file_of(trip, name, side);
-
-    boot_add(argv, "-chardev", "socket,id=%s,path=%s,server=on,wait=off", name, path);
-    boot_add(argv, "-device", "virtserialport,bus=serial.0,nr=%d,chardev=%s", number, name);
-}
-
-static void add_devices(GPtrArray *argv, const Trip *trip, const Board *board, int side)
-{
-    boot_add(argv, "-drive", "if=none,id=d0,node-name=n0,file=%s,format=%s", trip->disk,
-             trip->disk_format);
-    add_device(argv, board, DEVICE_BLK, ",drive=d0");
-    boot_add(argv, "-netdev", "tap,id=n0,ifname=%s,script=no,downscript=no", node_tap(side));
-    add_device(argv, board, DEVICE_NET, ",netdev=n0,mac=" NET_ADDRESS);
-    add_device(argv, board, DEVICE_SERIAL, ",max_ports=4");
-    add_port(argv, trip, side, "ping", PING_PORT);
-    add_port(argv, trip, side, "flow", FLOW_PORT);
-    boot_add(argv, "-object", "rng-random,id=r0,filename=/dev/urandom");
-    if (!board->no_rng) {
-        add_device(argv, board, DEVICE_RNG, ",rng=r0");
-    }
-}
-
-/*
- * QEMU without our patches does not tell Linux the frequency of the TSC, and on a busy host it may
- * not find out. Any will do here: the guest's clock goes wrong, but it goes.
- */
-static const char *append_of(const Board *board)
-{
-    if (board->acpi_off) {
-        return " reboot=t";
-    }
-    return board->machine && !strstr(board->machine, "-10.") ? " tsc_early_khz=2000000 tsc=reliable"
-                                                             : "";
-}
-
-static GPtrArray *board_argv(const Trip *trip, const Board *board, int side)
-{
-    GPtrArray *argv = boot_argv(board->qemu ? board->qemu : trip_qemu);
-    int memory = board->memory ? board->memory : 256;
-
-    boot_one_thread(argv);
-    boot_add(argv, "-M", "%s,acpi=%s,pcie=%s%s", board->machine ? board->machine : "microvm-10.0",
-             board->acpi_off ? "off" : "on", board->pcie ? "on" : "off",
-             board->memory_file ? ",memory-backend=m0" : "");
-    if (board->memory_file) {
-        boot_add(argv, "-object", "memory-backend-file,id=m0,size=%dM,mem-path=%s,share=on", memory,
-                 board->memory_file);
-    }
-    /* the same in all versions, whatever they have come to know */
-    boot_add(argv, "-cpu", "qemu64,+tsc-deadline,+x2apic");
-    boot_add(argv, "-m", "%d", memory);
-    boot_add(argv, "-smp", "%d", board->cpus ? board->cpus : 1);
-    boot_add(argv, "-bios", "qboot.rom");
-    boot_add(argv, "-kernel", "%s", trip_vmlinux);
-    boot_add(argv, "-initrd", "%s", trip_initrd);
-    boot_add(argv, "-append", "console=ttyS0 panic=-1%s%s", append_of(board),
-             board->vsock ? " -- vsock" : "");
-    if (board->legacy) {
-        boot_add(argv, "-global", "virtio-mmio.force-legacy=on");
-    }
-    add_devices(argv, trip, board, side);
-    if (board->vsock) { /* the host has each side's address once */
-        boot_add(argv, "-device", "vhost-vsock-device,guest-cid=%d,bus=virtio-mmio-bus.%d",
-                 FIRST_CID + side, FIRST_SLOT + DEVICES);
-    }
-    if (board->ports) {
-        boot_add(argv, "-qtest", "unix:%s/qtest%d,server=on,wait=off", trip->dir, side);
-        boot_add(argv, "-qtest-log", "/dev/null");
-    }
-    for (const char *const *more = board->more; more && *more; more++) {
-        g_ptr_array_add(argv, g_strdup(*more));
-    }
-    return argv;
+    return g_strdup_printf("%s/%s%d", trip->files.dir, name, side);
 }
 
 static Boot *start(Trip *trip, GPtrArray *argv, int side)
@@ -318,8 +221,8 @@ void trip_copy(const char *from, const char *to)
 static void make_disk(Trip *trip)
 {
     g_autofree char *size = g_strdup_printf("%dM", DISK_MIB);
-    const char *argv[] = {trip_qemu_img,     "create",   "-q", "-f",
-                          trip->disk_format, trip->disk, size, NULL};
+    const char *argv[] = {trip_qemu_img,           "create",         "-q", "-f",
+                          trip->files.disk_format, trip->files.disk, size, NULL};
     g_autoptr(GError) error = NULL;
     int status;
 
@@ -336,14 +239,14 @@ Trip *trip_new(const Board *board, const char *disk_format)
     g_autoptr(GPtrArray) argv = NULL;
 
     trip->report = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-    trip->dir = g_dir_make_tmp("migrate-XXXXXX", &error);
+    trip->files.dir = g_dir_make_tmp("migrate-XXXXXX", &error);
     g_assert_no_error(error);
-    trip->disk = g_build_filename(trip->dir, "disk", NULL);
-    trip->disk_format = disk_format;
+    trip->files.disk = g_build_filename(trip->files.dir, "disk", NULL);
+    trip->files.disk_format = disk_format;
     make_disk(trip);
     trip->peers = peers_new(&error);
     g_assert_no_error(error);
-    argv = board_argv(trip, board, trip->side);
+    argv = board_argv(board, &trip->files, trip->side);
     trip->boot = start(trip, argv, trip->side);
     boot_wait_text(trip->boot, "migrate: ready", &error);
     boot_assert_no_error(trip->boot, error);
@@ -366,7 +269,7 @@ void trip_stop(Trip *trip)
 
 void trip_restart(Trip *trip, const Board *board)
 {
-    g_autoptr(GPtrArray) argv = board_argv(trip, board, trip->side);
+    g_autoptr(GPtrArray) argv = board_argv(board, &trip->files, trip->side);
 
     trip_stop(trip);
     trip->boot = start(trip, argv, trip->side);
@@ -389,10 +292,10 @@ void trip_free(Trip *trip)
 {
     peers_free(trip->peers);
     boot_free(trip->boot);
-    remove_files(trip->dir);
+    remove_files(trip->files.dir);
     g_hash_table_unref(trip->report);
-    g_free(trip->dir);
-    g_free(trip->disk);
+    g_free(trip->files.dir);
+    g_free(trip->files.disk);
     g_free(trip);
 }
 
@@ -421,8 +324,8 @@ void trip_go_on(Trip *trip)
 /* The disk as raw bytes, to be freed. */
 static char *read_disk(const Trip *trip)
 {
-    g_autofree char *raw = g_build_filename(trip->dir, "raw", NULL);
-    const char *argv[] = {trip_qemu_img, "convert", "-O", "raw", trip->disk, raw, NULL};
+    g_autofree char *raw = g_build_filename(trip->files.dir, "raw", NULL);
+    const char *argv[] = {trip_qemu_img, "convert", "-O", "raw", trip->files.disk, raw, NULL};
     g_autoptr(GError) error = NULL;
     char *data;
     gsize size;
@@ -499,11 +402,11 @@ char *trip_uri(const Trip *trip, const Kind *kind)
 
     switch (kind->by) {
     case BY_UNIX:
-        return g_strdup_printf("unix:%s/move%d", trip->dir, to);
+        return g_strdup_printf("unix:%s/move%d", trip->files.dir, to);
     case BY_TCP:
         return g_strdup_printf("tcp:127.0.0.1:%d", TCP_MOVE_PORT + to);
     default:
-        return g_strdup_printf("file:%s/state", trip->dir);
+        return g_strdup_printf("file:%s/state", trip->files.dir);
     }
 }
 
@@ -528,7 +431,7 @@ static void set_up_kind(Boot *boot, const Kind *kind)
 
 Boot *trip_target(Trip *trip, const Board *board, const Kind *kind)
 {
-    g_autoptr(GPtrArray) argv = board_argv(trip, board, !trip->side);
+    g_autoptr(GPtrArray) argv = board_argv(board, &trip->files, !trip->side);
     Boot *target;
 
     boot_add(argv, "-incoming", "defer");

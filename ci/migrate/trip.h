@@ -2,6 +2,7 @@
 #ifndef MICROVM_TRIP_H
 #define MICROVM_TRIP_H
 
+#include "board.h"
 #include "boot.h"
 #include "peers.h"
 
@@ -10,26 +11,9 @@
  * test.
  */
 
-/* Files that the environment names, see test-migrate.c. */
-extern const char *trip_qemu, *trip_stock_qemu, *trip_qemu_10_2;
-extern const char *trip_qemu_img, *trip_vmlinux, *trip_initrd;
+/* What the environment names beside what a board has, see test-migrate.c. */
+extern const char *trip_stock_qemu, *trip_qemu_10_2, *trip_qemu_img;
 extern gboolean trip_full;
-
-typedef enum { DEVICE_BLK, DEVICE_NET, DEVICE_SERIAL, DEVICE_RNG, DEVICES } Device;
-
-/* What a guest runs on. What is 0 is as most have it. */
-typedef struct {
-    const char *qemu;    /* NULL: trip_qemu */
-    const char *machine; /* NULL: microvm-10.0 */
-    gboolean acpi_off, legacy, pcie;
-    int cpus, memory;        /* one; 256 MiB */
-    const char *memory_file; /* the memory, shared */
-    gboolean stopped;        /* after a move the guest is not let run */
-    gboolean ports;          /* trip_port() */
-    gboolean vsock;          /* a device more, the host's vhost-vsock */
-    gboolean no_rng;         /* a device less */
-    const char *const *more; /* arguments of QEMU, and NULL */
-} Board;
 
 typedef enum { BY_UNIX, BY_TCP, BY_FILE } By;
 
@@ -48,8 +32,7 @@ typedef struct {
 } Cost;
 
 typedef struct {
-    char *dir, *disk;
-    const char *disk_format;
+    BoardFiles files;
     Peers *peers;
     Boot *boot;         /* where the guest is */
     int side;           /* and which tap is its */

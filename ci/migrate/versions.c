@@ -30,12 +30,12 @@ static void there_and_back(const Board *board, const char *from, const char *to)
 
 static void test_from_10_0(gconstpointer data)
 {
-    there_and_back(data, trip_qemu, trip_qemu_10_2);
+    there_and_back(data, board_qemu, trip_qemu_10_2);
 }
 
 static void test_from_10_2(gconstpointer data)
 {
-    there_and_back(data, trip_qemu_10_2, trip_qemu);
+    there_and_back(data, trip_qemu_10_2, board_qemu);
 }
 
 /*
