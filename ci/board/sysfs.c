@@ -2,10 +2,13 @@
 #include "sysfs.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <syslog.h>
+#include <unistd.h>
 
 #define VIRTIO_F_VERSION_1 32
 
@@ -59,5 +62,26 @@ void for_each(const char *path, void (*visit)(const char *name))
 
     for (int i = 0; i < count; i++) {
         visit(entries[i]->d_name);
+    }
+}
+
+void say_errors(int fd)
+{
+    static int log = -1;
+    char record[8192], *text;
+    int level;
+    ssize_t n;
+
+    if (log < 0) {
+        log = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    }
+    while ((n = read(log, record, sizeof(record) - 1)) > 0) {
+        record[n] = '\0';
+        record[strcspn(record, "\n")] = '\0';
+        text = strchr(record, ';'); /* "level,number,time,flags;text" */
+        if (text && sscanf(record, "%d", &level) == 1 &&
+            ((level & 7) <= LOG_ERR || strstr(text, "WARNING: "))) {
+            dprintf(fd, "board: error=%s\n", text + 1);
+        }
     }
 }

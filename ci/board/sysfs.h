@@ -2,7 +2,7 @@
 #ifndef MICROVM_SYSFS_H
 #define MICROVM_SYSFS_H
 
-/* What the /init programs of the boot tests share: what the kernel tells in /sys. */
+/* What the /init programs of the boot tests share: what the kernel tells. */
 
 /* The first line of the file at PATH, empty if there is none. Valid until the next call. */
 const char *first_line(const char *path);
@@ -15,5 +15,12 @@ void for_each(const char *path, void (*visit)(const char *name));
  *     board: device=virtio0 driver=virtio_blk modern=1 path=/sys/devices/platform/.../virtio0
  */
 void say_device(int fd, const char *name);
+
+/*
+ * Writes a line to FD for all that the kernel has complained of since the last call: its messages
+ * from errors on, and the heads of traces.
+ *     board: error=TEXT
+ */
+void say_errors(int fd);
 
 #endif

@@ -23,21 +23,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <net/if.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <sys/ioctl.h>
 #include <sys/klog.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <syslog.h>
 #include <termios.h>
 #include <unistd.h>
 
+#include "../board/ethernet.h"
 #include "../board/sysfs.h"
 #include "matrix.h"
 
@@ -144,37 +142,15 @@ static int open_port(void)
     return fd;
 }
 
-static char ethernet[IFNAMSIZ];
-
-static void find_ethernet(const char *name)
-{
-    char path[PATH_MAX];
-
-    snprintf(path, sizeof(path), "/sys/class/net/%s/device", name);
-    if (!access(path, F_OK)) {
-        snprintf(ethernet, sizeof(ethernet), "%s", name);
-    }
-}
-
-static struct sockaddr_in address(const char *text, in_port_t port)
-{
-    return (struct sockaddr_in){
-        .sin_family = AF_INET, .sin_addr.s_addr = inet_addr(text), .sin_port = htons(port)};
-}
-
 /* A connection to the test through QEMU's user network. */
 static int open_net(void)
 {
-    struct sockaddr_in own = address(GUEST_ADDRESS, 0), peer = address(ECHO_ADDRESS, ECHO_PORT);
+    struct sockaddr_in peer = {.sin_family = AF_INET,
+                               .sin_addr.s_addr = inet_addr(ECHO_ADDRESS),
+                               .sin_port = htons(ECHO_PORT)};
+    const char *ethernet = ethernet_up(GUEST_ADDRESS);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct ifreq request = {0};
 
-    for_each("/sys/class/net", find_ethernet);
-    memcpy(request.ifr_name, ethernet, sizeof(ethernet));
-    memcpy(&request.ifr_addr, &own, sizeof(own));
-    ioctl(fd, SIOCSIFADDR, &request);
-    request.ifr_flags = IFF_UP | IFF_RUNNING;
-    ioctl(fd, SIOCSIFFLAGS, &request);
     if (connect(fd, (struct sockaddr *)&peer, sizeof(peer)) < 0) {
         dprintf(console, "board: %s: connect: %s\n", ethernet, strerror(errno));
     }
@@ -210,25 +186,6 @@ static void test_data(void)
     }
 }
 
-/* What the kernel has complained of: its messages from errors on, and the heads of traces. */
-static void show_errors(void)
-{
-    int log = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC), level;
-    char record[8192], *text;
-    ssize_t n;
-
-    while ((n = read(log, record, sizeof(record) - 1)) > 0) {
-        record[n] = '\0';
-        record[strcspn(record, "\n")] = '\0';
-        text = strchr(record, ';'); /* "level,number,time,flags;text" */
-        if (text && sscanf(record, "%d", &level) == 1 &&
-            ((level & 7) <= LOG_ERR || strstr(text, "WARNING: "))) {
-            dprintf(console, "board: error=%s\n", text + 1);
-        }
-    }
-    close(log);
-}
-
 static void serve(void)
 {
     FILE *commands = fdopen(console, "r");
@@ -241,7 +198,7 @@ static void serve(void)
         } else if (!strcmp(line, "data")) {
             test_data();
         } else if (!strcmp(line, "errors")) {
-            show_errors();
+            say_errors(console);
         } else if (!strcmp(line, "end")) {
             return;
         }
