@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef MICROVM_CALLS_H
+#define MICROVM_CALLS_H
+
+#include <glib.h>
+#include <stdio.h>
+
+#include "symbols.h"
+
+/*
+ * Who called whom, and how many instructions each call path took: a tree for each phase. A frame
+ * is known by where on the stack its return address lies; so threads, interrupts, tail calls and
+ * return thunks need no special care.
+ */
+
+typedef struct Calls Calls;
+
+Calls *calls_new(guint n_cpus);
+void calls_free(Calls *calls);
+
+/* CPU @cpu, at the start of function @symbol with the stack pointer at @sp, has executed @done. */
+void calls_enter(Calls *calls, guint cpu, guint symbol, guint64 sp, guint64 done);
+
+/* CPU @cpu is about to execute a return with the stack pointer at @sp. */
+void calls_leave(Calls *calls, guint cpu, guint64 sp, guint64 done);
+
+/* What CPU @cpu has executed since it was last here belongs to the phase that ends. */
+void calls_settle(Calls *calls, guint cpu, guint64 done);
+
+/* From now on it is @phase. */
+void calls_set_phase(Calls *calls, guint phase);
+
+/*
+ * Writes "stack PHASE;FUNCTION;... COUNT" for each path that took instructions. @phases are the
+ * names of the first @n_phases.
+ */
+void calls_print(const Calls *calls, FILE *file, const Symbols *symbols, const char *const *phases,
+                 guint n_phases);
+
+#endif
