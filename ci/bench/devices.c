@@ -63,7 +63,8 @@ const char *device_of_region(const char *region, guint virtio_id)
                  {"ioapic", "io apic"},
                  {"pcie-mmcfg-mmio", "pci"},
                  {"pcie-mmcfg", "pci"},
-                 {"msix-table", "msi-x"}};
+                 {"msix-table", "msi-x"},
+                 {"several", "msi-x"} /* its table and pending bits share a page */};
     const char *virtio = strstr(region, "-virtio-");
 
     if (g_str_equal(region, "virtio-mmio")) {

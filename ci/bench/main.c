@@ -7,16 +7,21 @@
 #include "baseline.h"
 #include "compare.h"
 #include "count-run.h"
+#include "docs.h"
+#include "picture.h"
 #include "report.h"
 
 typedef struct {
     Parts parts;
-    char *baselines, *accept, *json, *append;
+    char *baselines, *accept, *json, *append, *pictures, *docs;
     char **names; /* of setups */
-    gboolean details, loud;
-    int disks, runs;
+    gboolean details, loud, all, growth, startup;
+    int disks;
     /* results */
     JsonObject *results;
+    GPtrArray *measured; /* of Result */
+    GPtrArray *grown;    /* of Growth */
+    Startup ours, stock;
     gboolean dearer;
 } Bench;
 
@@ -56,6 +61,27 @@ static gboolean judge(Bench *bench, const Setup *setup, const Counts *counts, Js
     return TRUE;
 }
 
+static void result_free(gpointer data)
+{
+    Result *result = data;
+
+    counts_free(result->counts);
+    baseline_free(result->baseline);
+    g_free(result);
+}
+
+/* For the pictures. Takes @counts. */
+static void keep(Bench *bench, const Setup *setup, Counts *counts)
+{
+    g_autofree char *path = baseline_path(bench, setup);
+    Result *result = g_new0(Result, 1);
+
+    result->name = setup->name;
+    result->counts = counts;
+    result->baseline = setup->guarded ? baseline_load(path, NULL) : NULL;
+    g_ptr_array_add(bench->measured, result);
+}
+
 static gboolean measure(Bench *bench, const Setup *known, GError **error)
 {
     Setup setup = *known;
@@ -85,7 +111,98 @@ static gboolean measure(Bench *bench, const Setup *known, GError **error)
     }
     json_object_set_object_member(bench->results, setup.name, counts_to_json(counts, inputs));
     fflush(stdout);
-    return !setup.guarded || judge(bench, &setup, counts, inputs, error);
+    if (setup.guarded && !judge(bench, &setup, counts, inputs, error)) {
+        return FALSE;
+    }
+    keep(bench, known, g_steal_pointer(&counts));
+    return TRUE;
+}
+
+static gboolean draw(const Bench *bench, const char *dir, GError **error)
+{
+    g_autofree char *phases = g_build_filename(dir, "boot-phases", NULL);
+    g_autofree char *devices = g_build_filename(dir, "boot-devices", NULL);
+    g_autofree char *history = g_build_filename(dir, "boot-history", NULL);
+    const Result *first = bench->measured->pdata[0];
+    g_autofree char *name = g_strdup_printf("boot-flame-%s.svg", first->name);
+    g_autofree char *flame = g_build_filename(dir, name, NULL);
+
+    return picture_flame(flame, first->name, first->counts, error) &&
+           picture_phases(phases, bench->measured, error) &&
+           picture_devices(devices, bench->measured, error) &&
+           picture_history(history, bench->measured, error);
+}
+
+static void growth_free(gpointer data)
+{
+    Growth *row = data;
+
+    g_free(row->name);
+    counts_free(row->counts);
+    g_free(row);
+}
+
+static gboolean grow(Bench *bench, const Setup *setup, char *name, GError **error)
+{
+    Growth *row = g_new0(Growth, 1);
+    g_autofree char *text = NULL;
+
+    row->name = name;
+    row->counts = count_boot(setup, &bench->parts, error);
+    if (!row->counts) {
+        growth_free(row);
+        return FALSE;
+    }
+    g_ptr_array_add(bench->grown, row);
+    text = report_row(name, row->counts);
+    fputs(text, stdout);
+    fflush(stdout);
+    return TRUE;
+}
+
+/* The first setup with more CPUs, more memory, more devices. */
+static gboolean measure_growth(Bench *bench, GError **error)
+{
+    static const guint cpus[] = {1, 2, 4, 8}, memory[] = {128, 1024, 4096, 16384},
+                       disks[] = {1, 4, 8, 19};
+    Setup setup = setups[0];
+
+    for (gsize i = 0; i < G_N_ELEMENTS(cpus); i++) {
+        setup.cpus = cpus[i];
+        if (!grow(bench, &setup, g_strdup_printf("%u CPU%s", cpus[i], cpus[i] > 1 ? "s" : ""),
+                  error)) {
+            return FALSE;
+        }
+    }
+    setup = setups[0];
+    for (gsize i = 0; i < G_N_ELEMENTS(memory); i++) {
+        setup.memory_mib = memory[i];
+        if (!grow(bench, &setup, g_strdup_printf("%u MiB", memory[i]), error)) {
+            return FALSE;
+        }
+    }
+    setup = setups[0];
+    for (gsize i = 0; i < G_N_ELEMENTS(disks); i++) {
+        setup.more_disks = disks[i];
+        if (!grow(bench, &setup, g_strdup_printf("%u devices", 5 + disks[i]), error)) {
+            return FALSE;
+        }
+    }
+    return TRUE;
+}
+
+static gboolean measure_startup(Bench *bench, GError **error)
+{
+    if (!startup_measure(setup_find("mmio"), &bench->parts, &bench->ours, error) ||
+        !startup_measure(setup_find("stock"), &bench->parts, &bench->stock, error)) {
+        return FALSE;
+    }
+    printf(
+        "QEMU from exec to a guest that is set up, and to its end: %.1f million host instructions, "
+        "%u libraries; without the series %.1f, %u\n",
+        (double)bench->ours.instructions / 1e6, bench->ours.libraries,
+        (double)bench->stock.instructions / 1e6, bench->stock.libraries);
+    return TRUE;
 }
 
 static gboolean write_results(const Bench *bench, GError **error)
@@ -98,29 +215,54 @@ static gboolean write_results(const Bench *bench, GError **error)
     return g_file_set_contents(bench->json, text, -1, error);
 }
 
+/* Whether @setup is asked for: by name; else all, or those that are guarded. */
+static gboolean is_wanted(const Bench *bench, const Setup *setup)
+{
+    if (bench->names) {
+        return g_strv_contains((const char *const *)bench->names, setup->name);
+    }
+    return setup->guarded ||
+           (bench->all && (setup->kernel != KERNEL_DEBIAN || bench->parts.debian));
+}
+
 static gboolean measure_all(Bench *bench, GError **error)
 {
     g_autofree char *head = report_head();
 
-    fputs(head, stdout);
     for (char **name = bench->names; name && *name; name++) {
-        const Setup *setup = setup_find(*name);
-
-        if (!setup) {
+        if (!setup_find(*name)) {
             g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
                         "there is no setup '%s'; --list tells those there are", *name);
             return FALSE;
         }
-        if (!measure(bench, setup, error)) {
+    }
+    fputs(head, stdout);
+    for (const Setup *setup = setups; setup->name; setup++) {
+        if (is_wanted(bench, setup) && !measure(bench, setup, error)) {
             return FALSE;
         }
     }
-    for (const Setup *setup = setups; !bench->names && setup->name; setup++) {
-        if (setup->guarded && !measure(bench, setup, error)) {
-            return FALSE;
-        }
-    }
-    return !bench->json || write_results(bench, error);
+    return TRUE;
+}
+
+static gboolean write_docs(Bench *bench, GError **error)
+{
+    g_autofree char *path = g_build_filename(bench->docs, "performance.md", NULL);
+
+    return draw(bench, bench->docs, error) &&
+           docs_write(path, bench->measured, bench->grown, &bench->ours, &bench->stock, error);
+}
+
+static gboolean work(Bench *bench, GError **error)
+{
+    gboolean only_other = !bench->names && !bench->all && (bench->growth || bench->startup);
+
+    return parts_prepare(&bench->parts, error) && (only_other || measure_all(bench, error)) &&
+           (!bench->growth || measure_growth(bench, error)) &&
+           (!bench->startup || measure_startup(bench, error)) &&
+           (!bench->json || write_results(bench, error)) &&
+           (!bench->pictures || draw(bench, bench->pictures, error)) &&
+           (!bench->docs || write_docs(bench, error));
 }
 
 static void list_setups(void)
@@ -142,6 +284,13 @@ static gboolean parse(Bench *bench, int *argc, char ***argv, GError **error)
         {"accept", 0, 0, G_OPTION_ARG_STRING, &bench->accept,
          "take what is counted now as right, and write down why", "WHY"},
         {"json", 0, 0, G_OPTION_ARG_FILENAME, &bench->json, "write all counts there", "FILE"},
+        {"pictures", 0, 0, G_OPTION_ARG_FILENAME, &bench->pictures, "draw what was counted", "DIR"},
+        {"all", 0, 0, G_OPTION_ARG_NONE, &bench->all, "the setups that have no baseline too", NULL},
+        {"growth", 0, 0, G_OPTION_ARG_NONE, &bench->growth,
+         "with more CPUs, memory and devices, up to what the board takes", NULL},
+        {"startup", 0, 0, G_OPTION_ARG_NONE, &bench->startup, "count what QEMU itself takes", NULL},
+        {"docs", 0, 0, G_OPTION_ARG_FILENAME, &bench->docs,
+         "all of these, for performance.md and its pictures", "DIR"},
         {"details", 0, 0, G_OPTION_ARG_NONE, &bench->details,
          "show initcalls, functions and devices", NULL},
         {"append", 0, 0, G_OPTION_ARG_STRING, &bench->append, "words for the kernel's command line",
@@ -161,6 +310,9 @@ static gboolean parse(Bench *bench, int *argc, char ***argv, GError **error)
         list_setups();
         exit(0);
     }
+    if (bench->docs) {
+        bench->all = bench->growth = bench->startup = TRUE;
+    }
     if (!bench->parts.out || !bench->parts.plugin || !bench->parts.init || !bench->baselines) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
                     "--out, --plugin, --init and --baselines are wanted; ci/boot-bench gives them");
@@ -171,17 +323,21 @@ static gboolean parse(Bench *bench, int *argc, char ***argv, GError **error)
 
 int main(int argc, char **argv)
 {
-    Bench bench = {.results = json_object_new()};
+    Bench bench = {.results = json_object_new(),
+                   .measured = g_ptr_array_new_with_free_func(result_free),
+                   .grown = g_ptr_array_new_with_free_func(growth_free)};
     g_autoptr(GError) error = NULL;
 
     if (!parse(&bench, &argc, &argv, &error)) {
         g_printerr("boot-bench: %s\n", error->message);
         return 2;
     }
-    if (!parts_prepare(&bench.parts, &error) || !measure_all(&bench, &error)) {
+    if (!work(&bench, &error)) {
         g_printerr("boot-bench: %s\n", error->message);
     }
     parts_clear(&bench.parts);
     json_object_unref(bench.results);
+    g_ptr_array_unref(bench.measured);
+    g_ptr_array_unref(bench.grown);
     return error || bench.dearer ? 1 : 0;
 }

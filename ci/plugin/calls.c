@@ -13,17 +13,12 @@ typedef struct {
     guint symbol, node, phase;
 } Frame;
 
-typedef struct {
-    guint node;
-    guint64 done;
-} Cpu;
-
 struct Calls {
     GArray *nodes;      /* of Node; the roots of phases have no symbol */
     GHashTable *child;  /* parent's number and symbol -> number */
     GHashTable *stacks; /* part of the address -> GArray of Frame, innermost last */
-    Cpu *cpus;
-    guint phase, n_cpus;
+    guint phase, node;
+    guint64 done; /* instructions, up to the last call */
 };
 
 static void free_stack(gpointer data)
@@ -37,15 +32,13 @@ static guint mix(gconstpointer key)
     return (guint)(*(const guint64 *)key * G_GUINT64_CONSTANT(0x9e3779b97f4a7c15) >> 32);
 }
 
-Calls *calls_new(guint n_cpus)
+Calls *calls_new(void)
 {
     Calls *calls = g_new0(Calls, 1);
 
     calls->nodes = g_array_new(FALSE, TRUE, sizeof(Node));
     calls->child = g_hash_table_new_full(mix, g_int64_equal, g_free, NULL);
     calls->stacks = g_hash_table_new_full(mix, g_int64_equal, g_free, free_stack);
-    calls->cpus = g_new0(Cpu, n_cpus);
-    calls->n_cpus = n_cpus;
     calls_set_phase(calls, 0);
     return calls;
 }
@@ -55,7 +48,6 @@ void calls_free(Calls *calls)
     g_array_unref(calls->nodes);
     g_hash_table_unref(calls->child);
     g_hash_table_unref(calls->stacks);
-    g_free(calls->cpus);
     g_free(calls);
 }
 
@@ -112,12 +104,10 @@ static guint top_node(Calls *calls, GArray *stack)
     return node;
 }
 
-void calls_settle(Calls *calls, guint cpu, guint64 done)
+void calls_settle(Calls *calls, guint64 done)
 {
-    Cpu *c = &calls->cpus[cpu];
-
-    g_array_index(calls->nodes, Node, c->node).self += done - c->done;
-    c->done = done;
+    g_array_index(calls->nodes, Node, calls->node).self += done - calls->done;
+    calls->done = done;
 }
 
 /* Drops the frames whose return addresses lie below @sp: they have returned. */
@@ -145,31 +135,29 @@ static void drop_loop(GArray *stack, guint symbol, guint64 sp)
     }
 }
 
-void calls_enter(Calls *calls, guint cpu, guint symbol, guint64 sp, guint64 done)
+void calls_enter(Calls *calls, guint symbol, guint64 sp, guint64 done)
 {
     GArray *stack;
     Frame frame = {.slot = sp, .symbol = symbol, .phase = calls->phase};
 
-    calls_settle(calls, cpu, done);
+    calls_settle(calls, done);
     stack = unwind(calls, sp);
     drop_loop(stack, symbol, sp);
     frame.node = child_of(calls, top_node(calls, stack), symbol);
     g_array_append_val(stack, frame);
-    calls->cpus[cpu].node = frame.node;
+    calls->node = frame.node;
 }
 
-void calls_leave(Calls *calls, guint cpu, guint64 sp, guint64 done)
+void calls_leave(Calls *calls, guint64 sp, guint64 done)
 {
-    calls_settle(calls, cpu, done);
-    calls->cpus[cpu].node = top_node(calls, unwind(calls, sp + 1));
+    calls_settle(calls, done);
+    calls->node = top_node(calls, unwind(calls, sp + 1));
 }
 
 void calls_set_phase(Calls *calls, guint phase)
 {
     calls->phase = phase;
-    for (guint i = 0; i < calls->n_cpus; i++) {
-        calls->cpus[i].node = root_of(calls);
-    }
+    calls->node = root_of(calls);
 }
 
 static void print_path(const Calls *calls, FILE *file, const Symbols *symbols, const Node *node)

@@ -15,17 +15,17 @@
 
 typedef struct Calls Calls;
 
-Calls *calls_new(guint n_cpus);
+Calls *calls_new(void);
 void calls_free(Calls *calls);
 
-/* CPU @cpu, at the start of function @symbol with the stack pointer at @sp, has executed @done. */
-void calls_enter(Calls *calls, guint cpu, guint symbol, guint64 sp, guint64 done);
+/* At the start of function @symbol, with the stack pointer at @sp; @done have been executed. */
+void calls_enter(Calls *calls, guint symbol, guint64 sp, guint64 done);
 
-/* CPU @cpu is about to execute a return with the stack pointer at @sp. */
-void calls_leave(Calls *calls, guint cpu, guint64 sp, guint64 done);
+/* Before a return is executed with the stack pointer at @sp. */
+void calls_leave(Calls *calls, guint64 sp, guint64 done);
 
-/* What CPU @cpu has executed since it was last here belongs to the phase that ends. */
-void calls_settle(Calls *calls, guint cpu, guint64 done);
+/* What was executed since the last of these calls belongs to where that left off. */
+void calls_settle(Calls *calls, guint64 done);
 
 /* From now on it is @phase. */
 void calls_set_phase(Calls *calls, guint phase);

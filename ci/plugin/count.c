@@ -49,7 +49,7 @@ typedef struct {
 
 static Phase phases[MAX_PHASES];
 static const char *phase_names[MAX_PHASES];
-static guint n_phases, current, n_cpus;
+static guint n_phases, current;
 static guint64 *by_symbol[MAX_PHASES]; /* instructions of each function when the phase ended */
 static Symbols *symbols;
 static Calls *calls;
@@ -58,6 +58,7 @@ static char *out_path;
 static GHashTable *tallies;                  /* phase, kind, number -> guint64 * */
 static GHashTable *accesses;                 /* Access -> guint64 * */
 static struct qemu_plugin_scoreboard *score; /* a sum, then one for each function */
+static guint64 *shared; /* the same, of all CPUs, where there are several: see count_insn() */
 static struct qemu_plugin_register *regs[N_GUEST_REGS];
 static GByteArray *reg_buffer;
 
@@ -81,9 +82,9 @@ static qemu_plugin_u64 counter(guint index)
     return (qemu_plugin_u64){score, index * sizeof(guint64)};
 }
 
-static guint64 executed(guint cpu)
+static guint64 count_of(guint index)
 {
-    return qemu_plugin_u64_get(counter(0), cpu);
+    return shared ? shared[index] : qemu_plugin_u64_get(counter(index), 0);
 }
 
 static void count_up(GHashTable *table, gconstpointer key, gsize size)
@@ -200,10 +201,10 @@ static void write_counts(void)
 static void take_counts(void)
 {
     for (guint i = 0; i < symbols_count(symbols); i++) {
-        by_symbol[current][i] = qemu_plugin_u64_sum(counter(i + 1));
+        by_symbol[current][i] = count_of(i + 1);
     }
-    for (guint cpu = 0; calls && cpu < n_cpus; cpu++) {
-        calls_settle(calls, cpu, executed(cpu));
+    if (calls) {
+        calls_settle(calls, count_of(0));
     }
 }
 
@@ -251,17 +252,17 @@ static void on_insn(G_GNUC_UNUSED unsigned cpu, void *data)
     tally(kind, number);
 }
 
-static void on_enter(unsigned cpu, void *data)
+static void on_enter(G_GNUC_UNUSED unsigned cpu, void *data)
 {
     if (!finished()) {
-        calls_enter(calls, cpu, GPOINTER_TO_UINT(data), read_reg(GUEST_RSP), executed(cpu));
+        calls_enter(calls, GPOINTER_TO_UINT(data), read_reg(GUEST_RSP), count_of(0));
     }
 }
 
-static void on_leave(unsigned cpu, G_GNUC_UNUSED void *data)
+static void on_leave(G_GNUC_UNUSED unsigned cpu, G_GNUC_UNUSED void *data)
 {
     if (!finished()) {
-        calls_leave(calls, cpu, read_reg(GUEST_RSP), executed(cpu));
+        calls_leave(calls, read_reg(GUEST_RSP), count_of(0));
     }
 }
 
@@ -381,6 +382,32 @@ static void watch_calls(struct qemu_plugin_insn *insn, const Insn *what, guint s
     }
 }
 
+static void on_shared(G_GNUC_UNUSED unsigned cpu, void *data)
+{
+    shared[0]++;
+    shared[GPOINTER_TO_UINT(data)]++;
+}
+
+/*
+ * Without a call where there is one CPU. With more, and one thread for all of them as -icount wants
+ * it, the code that QEMU 10.0 makes for that has the number of whichever CPU came there first for a
+ * constant, and overwrites that.
+ */
+static void count_insn(struct qemu_plugin_insn *insn, guint symbol)
+{
+    if (shared) {
+        qemu_plugin_register_vcpu_insn_exec_cb(insn, on_shared, QEMU_PLUGIN_CB_NO_REGS,
+                                               GUINT_TO_POINTER(symbol + 1));
+        return;
+    }
+    if (calls) {
+        qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(insn, QEMU_PLUGIN_INLINE_ADD_U64,
+                                                            counter(0), 1);
+    }
+    qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(insn, QEMU_PLUGIN_INLINE_ADD_U64,
+                                                        counter(symbol + 1), 1);
+}
+
 static void watch(struct qemu_plugin_insn *insn)
 {
     guint64 vaddr = qemu_plugin_insn_vaddr(insn), address = vaddr;
@@ -399,11 +426,8 @@ static void watch(struct qemu_plugin_insn *insn)
     watch_kind(insn, &what);
     if (calls) {
         watch_calls(insn, &what, symbol, is_start);
-        qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(insn, QEMU_PLUGIN_INLINE_ADD_U64,
-                                                            counter(0), 1);
     }
-    qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(insn, QEMU_PLUGIN_INLINE_ADD_U64,
-                                                        counter(symbol + 1), 1);
+    count_insn(insn, symbol);
     qemu_plugin_register_vcpu_mem_cb(insn, on_memory, QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_RW,
                                      NULL);
 }
@@ -514,12 +538,14 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_
         fprintf(stderr, "count: %s\n", error->message);
         return -1;
     }
-    n_cpus = (guint)info->system.max_vcpus;
-    calls = with_calls ? calls_new(n_cpus) : NULL;
+    calls = with_calls ? calls_new() : NULL;
     settle = settle_new();
     tallies = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
     accesses = g_hash_table_new_full(access_hash, access_equal, g_free, g_free);
     reg_buffer = g_byte_array_new();
+    if (info->system.max_vcpus > 1) {
+        shared = g_new0(guint64, symbols_count(symbols) + 1);
+    }
     score = qemu_plugin_scoreboard_new((symbols_count(symbols) + 1) * sizeof(guint64));
     for (guint p = 0; p < n_phases; p++) {
         by_symbol[p] = g_new0(guint64, symbols_count(symbols));

@@ -148,22 +148,22 @@ static char *printed(const Calls *calls, const Symbols *symbols)
 static void test_calls(void)
 {
     Symbols *symbols = load(map, NULL);
-    Calls *calls = calls_new(1);
+    Calls *calls = calls_new();
     g_autofree char *text = NULL;
     enum { STARTUP = 1, FIRST, SECOND, THIRD };
     const guint64 stack = 0xffff888000014000, other = 0xffff888000024000;
 
-    calls_enter(calls, 0, STARTUP, stack - 8, 5);
-    calls_enter(calls, 0, FIRST, stack - 64, 15);
-    calls_enter(calls, 0, SECOND, stack - 64, 16); /* a tail call */
-    calls_enter(calls, 0, SECOND, stack - 64, 18); /* a loop to its start */
-    calls_enter(calls, 0, THIRD, other - 8, 20);   /* another thread */
-    calls_leave(calls, 0, stack - 64, 50);         /* back in second, which returns to startup */
-    calls_settle(calls, 0, 53);
+    calls_enter(calls, STARTUP, stack - 8, 5);
+    calls_enter(calls, FIRST, stack - 64, 15);
+    calls_enter(calls, SECOND, stack - 64, 16); /* a tail call */
+    calls_enter(calls, SECOND, stack - 64, 18); /* a loop to its start */
+    calls_enter(calls, THIRD, other - 8, 20);   /* another thread */
+    calls_leave(calls, stack - 64, 50);         /* back in second, which returns to startup */
+    calls_settle(calls, 53);
     calls_set_phase(calls, 1);
-    calls_enter(calls, 0, FIRST, stack - 64, 60);
-    calls_leave(calls, 0, stack - 64, 67);
-    calls_settle(calls, 0, 70);
+    calls_enter(calls, FIRST, stack - 64, 60);
+    calls_leave(calls, stack - 64, 67);
+    calls_settle(calls, 70);
     text = printed(calls, symbols);
     g_assert_cmpstr(text, ==,
                     "stack early 5\n"
