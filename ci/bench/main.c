@@ -10,13 +10,14 @@
 #include "docs.h"
 #include "picture.h"
 #include "report.h"
+#include "timing.h"
 
 typedef struct {
     Parts parts;
-    char *baselines, *accept, *json, *append, *pictures, *docs;
+    char *baselines, *accept, *json, *append, *pictures, *docs, *accel;
     char **names; /* of setups */
     gboolean details, loud, all, growth, startup;
-    int disks;
+    int disks, pairs;
     /* results */
     JsonObject *results;
     GPtrArray *measured; /* of Result */
@@ -253,11 +254,39 @@ static gboolean write_docs(Bench *bench, GError **error)
            docs_write(path, bench->measured, bench->grown, &bench->ours, &bench->stock, error);
 }
 
+/* The two setups that are named, in turn. */
+static gboolean measure_time(Bench *bench, GError **error)
+{
+    const Setup *a, *b;
+
+    if (!bench->names || g_strv_length(bench->names) != 2 || bench->pairs < 1) {
+        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                    "--time wants how often, 30 or more, and two setups");
+        return FALSE;
+    }
+    a = setup_find(bench->names[0]);
+    b = setup_find(bench->names[1]);
+    if (!a || !b) {
+        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                    "there is no setup '%s'; --list tells those there are",
+                    bench->names[a ? 1 : 0]);
+        return FALSE;
+    }
+    return timing_compare(a, b, &bench->parts, bench->accel ? bench->accel : "tcg",
+                          (guint)bench->pairs, error);
+}
+
 static gboolean work(Bench *bench, GError **error)
 {
     gboolean only_other = !bench->names && !bench->all && (bench->growth || bench->startup);
 
-    return parts_prepare(&bench->parts, error) && (only_other || measure_all(bench, error)) &&
+    if (!parts_prepare(&bench->parts, error)) {
+        return FALSE;
+    }
+    if (bench->pairs) {
+        return measure_time(bench, error);
+    }
+    return (only_other || measure_all(bench, error)) &&
            (!bench->growth || measure_growth(bench, error)) &&
            (!bench->startup || measure_startup(bench, error)) &&
            (!bench->json || write_results(bench, error)) &&
@@ -297,6 +326,9 @@ static gboolean parse(Bench *bench, int *argc, char ***argv, GError **error)
          "WORDS"},
         {"disks", 0, 0, G_OPTION_ARG_INT, &bench->disks, "so many disks more", "N"},
         {"loud", 0, 0, G_OPTION_ARG_NONE, &bench->loud, "without the kernel's quiet", NULL},
+        {"time", 0, 0, G_OPTION_ARG_INT, &bench->pairs,
+         "boot two setups in turn, N times each, and compare how long they take", "N"},
+        {"accel", 0, 0, G_OPTION_ARG_STRING, &bench->accel, "kvm or tcg, for --time", "ACCEL"},
         {"list", 0, 0, G_OPTION_ARG_NONE, &list, "tell the setups, and stop", NULL},
         {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &bench->names, NULL, "SETUP"},
         {NULL}};

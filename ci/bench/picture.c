@@ -13,7 +13,7 @@
 #define BOTTOM 50 /* for the axis */
 #define ROW 34
 #define FONT 13
-#define PNG_SCALE 2
+#define PNG_SCALE 1.5
 
 typedef struct {
     double r, g, b;
@@ -128,8 +128,8 @@ static gboolean write_both(const char *base, int height, Draw draw, GPtrArray *r
 {
     g_autofree char *svg = g_strconcat(base, ".svg", NULL), *png = g_strconcat(base, ".png", NULL);
     cairo_surface_t *vector = cairo_svg_surface_create(svg, WIDTH, height);
-    cairo_surface_t *pixels =
-        cairo_image_surface_create(CAIRO_FORMAT_RGB24, WIDTH * PNG_SCALE, height * PNG_SCALE);
+    cairo_surface_t *pixels = cairo_image_surface_create(
+        CAIRO_FORMAT_RGB24, (int)(WIDTH * PNG_SCALE), (int)(height * PNG_SCALE));
     gboolean ok = write_one(vector, draw, results, height, 1) &&
                   write_one(pixels, draw, results, height, PNG_SCALE) &&
                   cairo_surface_write_to_png(pixels, png) == CAIRO_STATUS_SUCCESS;

@@ -10,6 +10,9 @@
 
 #define MEMORY_MIB 256
 #define DISK_SLOT 23 /* where the launcher puts the first disk, and the other devices */
+#define SILENT_NET                                                                 \
+    "hubport,id=net0,hubid=0" /* whoever answered would do so at a time of its own \
+                               */
 #define ROOT_BYTES (16 * 1024 * 1024)
 
 const Setup setups[] = {
@@ -165,7 +168,7 @@ static void add_devices(GPtrArray *argv, const Setup *setup, const Parts *parts)
                  i);
         add_device(argv, setup, "virtio-blk", free_slots[i], drive);
     }
-    boot_add(argv, "-netdev", "user,id=net0,restrict=on");
+    boot_add(argv, "-netdev", SILENT_NET);
     add_device(argv, setup, "virtio-net", 13,
                setup->pcie ? ",netdev=net0,romfile=" : ",netdev=net0");
     add_device(argv, setup, "virtio-serial", 1, ",max_ports=2");
@@ -274,6 +277,7 @@ static GPtrArray *launcher_argv(const Setup *setup, const Parts *parts, GError *
         g_ptr_array_add(argv, g_strdup(at));
     }
     replace(argv, "-accel", g_strdup("tcg,thread=single"));
+    replace(argv, "-netdev", g_strdup(SILENT_NET));
     replace(argv, "-append", kernel_command_line(setup));
     g_ptr_array_add(argv, g_strdup("-no-reboot"));
     return argv;
@@ -285,6 +289,24 @@ GPtrArray *setup_argv(const Setup *setup, const Parts *parts, GError **error)
 
     if (argv) {
         add_steadiness(argv);
+    }
+    return argv;
+}
+
+GPtrArray *setup_timed_argv(const Setup *setup, const Parts *parts, const char *accel,
+                            GError **error)
+{
+    GPtrArray *argv;
+
+    if (setup->launcher) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+                    "%s: its console cannot be heard, so it cannot be timed", setup->name);
+        return NULL;
+    }
+    argv = own_argv(setup, parts);
+    replace(argv, "-accel", g_strdup(accel));
+    if (g_str_equal(accel, "kvm")) {
+        replace(argv, "-cpu", g_strdup("host"));
     }
     return argv;
 }

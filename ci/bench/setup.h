@@ -55,4 +55,8 @@ char *setup_initrd(const Setup *setup, const Parts *parts);
  */
 GPtrArray *setup_argv(const Setup *setup, const Parts *parts, GError **error);
 
+/* The same for a boot that is timed, by QEMU's accelerator @accel and the host's own clock. */
+GPtrArray *setup_timed_argv(const Setup *setup, const Parts *parts, const char *accel,
+                            GError **error);
+
 #endif

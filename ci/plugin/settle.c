@@ -11,6 +11,7 @@
 #define PAUSE 20 /* microseconds */
 
 /* virtio_ids.h */
+#define ID_NET 1
 #define ID_BLOCK 2
 #define ID_ENTROPY 4
 
@@ -110,10 +111,17 @@ static void wait_for(Settle *settle, const Queue *queue, guint64 harmless)
     read16(settle, harmless, &value);
 }
 
+/* Whether what is put into the queue is answered, and by another thread. A card's queues are pairs.
+ */
+static gboolean is_answered(const Device *device, guint64 queue)
+{
+    return device->id == ID_BLOCK || device->id == ID_ENTROPY ||
+           (device->id == ID_NET && queue % 2 == 1);
+}
+
 static void notified(Settle *settle, Device *device, guint64 queue, guint64 harmless)
 {
-    if ((device->id == ID_BLOCK || device->id == ID_ENTROPY) && queue < QUEUES &&
-        device->queues[queue].driver) {
+    if (queue < QUEUES && device->queues[queue].driver && is_answered(device, queue)) {
         wait_for(settle, &device->queues[queue], harmless);
     }
 }
@@ -169,6 +177,8 @@ static void pci_access(Settle *settle, const char *region, guint64 phys, guint64
         device->id = ID_BLOCK;
     } else if (g_str_has_suffix(region, "-virtio-rng")) {
         device->id = ID_ENTROPY;
+    } else if (g_str_has_suffix(region, "-virtio-net")) {
+        device->id = ID_NET;
     }
     if (g_str_has_prefix(region, "virtio-pci-notify")) {
         notified(settle, device, value, vaddr);

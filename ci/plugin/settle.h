@@ -6,11 +6,11 @@
 
 /*
  * Lets a disk answer before the guest's next instruction. How soon a host's disk answers is chance,
- * and so is then what the guest does meanwhile; so after each notification of a disk or an entropy
- * device the CPU is held until all requests of that queue are used. The guest's clock, which counts
- * instructions, stands still. Virtio 1.x over mmio and PCI; the addresses of the queues are
- * learned from what the driver writes. The guest's memory is read where Linux maps all of it
- * when its layout is not randomised (nokaslr).
+ * and so is then what the guest does meanwhile; so after each notification of a disk, an entropy
+ * device or a card that sends the CPU is held until all requests of that queue are used. The
+ * guest's clock, which counts instructions, stands still. Virtio 1.x over mmio and PCI; the
+ * addresses of the queues are learned from what the driver writes. The guest's memory is read where
+ * Linux maps all of it when its layout is not randomised (nokaslr).
  */
 
 typedef struct Settle Settle;
