@@ -45,13 +45,11 @@ JsonObject *inputs_of(const Setup *setup, const Parts *parts, GError **error)
 
     if (!add_hash(inputs, "qemu", setup_qemu(setup, parts), error) ||
         !add_hash(inputs, "kernel", setup_kernel(setup, parts), error) ||
-        !add_hash(inputs, "initrd", setup_initrd(setup, parts), error) ||
+        !add_hash(inputs, "initrd", g_build_filename(parts->out, "initrd", NULL), error) ||
         !add_hash(inputs, "init", g_strdup(parts->init), error)) {
         return NULL;
     }
-    if (setup->kernel != KERNEL_DEBIAN) {
-        add_compiler(inputs, g_build_filename(parts->out, "vmlinux", NULL));
-    }
+    add_compiler(inputs, g_build_filename(parts->out, "vmlinux", NULL));
     return g_steal_pointer(&inputs);
 }
 

@@ -3,10 +3,9 @@
 
 #include <string.h>
 
-#define TOLERANCE 2000 /* a phase may take one part in so many of the boot more */
-#define TIME_TOLERANCE \
-    50          /* and a device that is polled until time has passed be asked so much more */
-#define SHOWN 5 /* functions and initcalls that are named */
+#define TOLERANCE 2000    /* a phase may take one part in so many of the boot more */
+#define TIME_TOLERANCE 20 /* what follows from how long the boot takes, likewise of itself */
+#define SHOWN 5           /* functions and initcalls that are named */
 
 typedef struct {
     const Counts *before, *now;

@@ -13,11 +13,11 @@
  */
 static const char *phases(const Setup *setup)
 {
-    return setup->kernel == KERNEL_OURS ? "phase=firmware,phase=kernel@1000000-3000000,"
-                                          "phase=initrd@user,phase=init@mark1,phase=ready@mark2"
-                                        : "phase=firmware,phase=decompression@100000-101000,"
-                                          "phase=kernel@ffffffff80000000-ffffffffffffffff,"
-                                          "phase=initrd@user,phase=init@mark1,phase=ready@mark2";
+    return !setup->bzimage ? "phase=firmware,phase=kernel@1000000-3000000,"
+                             "phase=initrd@user,phase=init@mark1,phase=ready@mark2"
+                           : "phase=firmware,phase=decompression@100000-101000,"
+                             "phase=kernel@ffffffff80000000-ffffffffffffffff,"
+                             "phase=initrd@user,phase=init@mark1,phase=ready@mark2";
 }
 
 /* ",map=FILE" for a kernel of ours: System.map lies where it was built. */
@@ -28,9 +28,8 @@ static char *map_option(const Setup *setup, const Parts *parts)
     g_autofree char *dir = g_path_get_dirname(target ? target : kernel);
     g_autofree char *map = g_build_filename(dir, "System.map", NULL);
 
-    return setup->kernel != KERNEL_DEBIAN && g_file_test(map, G_FILE_TEST_EXISTS)
-               ? g_strdup_printf(",map=%s,calls=on", map)
-               : g_strdup("");
+    return g_file_test(map, G_FILE_TEST_EXISTS) ? g_strdup_printf(",map=%s,calls=on", map)
+                                                : g_strdup("");
 }
 
 Counts *count_boot(const Setup *setup, const Parts *parts, GError **error)

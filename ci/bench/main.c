@@ -222,8 +222,7 @@ static gboolean is_wanted(const Bench *bench, const Setup *setup)
     if (bench->names) {
         return g_strv_contains((const char *const *)bench->names, setup->name);
     }
-    return setup->guarded ||
-           (bench->all && (setup->kernel != KERNEL_DEBIAN || bench->parts.debian));
+    return setup->guarded || bench->all;
 }
 
 static gboolean measure_all(Bench *bench, GError **error)
@@ -308,7 +307,6 @@ static gboolean parse(Bench *bench, int *argc, char ***argv, GError **error)
         {"out", 0, 0, G_OPTION_ARG_FILENAME, &bench->parts.out, "where QEMU and kernel are", "DIR"},
         {"plugin", 0, 0, G_OPTION_ARG_FILENAME, &bench->parts.plugin, "the plugin", "FILE"},
         {"init", 0, 0, G_OPTION_ARG_FILENAME, &bench->parts.init, "the root's init", "FILE"},
-        {"debian", 0, 0, G_OPTION_ARG_FILENAME, &bench->parts.debian, "Debian's kernel", "DIR"},
         {"baselines", 0, 0, G_OPTION_ARG_FILENAME, &bench->baselines, "what was accepted", "DIR"},
         {"accept", 0, 0, G_OPTION_ARG_STRING, &bench->accept,
          "take what is counted now as right, and write down why", "WHY"},

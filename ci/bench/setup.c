@@ -21,12 +21,8 @@ const Setup setups[] = {
     {.name = "no-acpi", .what = "ACPI off", .guarded = TRUE, .no_acpi = TRUE},
     {.name = "pcie", .what = "virtio over PCIe", .guarded = TRUE, .pcie = TRUE},
     {.name = "seabios", .what = "SeaBIOS for qboot", .guarded = TRUE, .seabios = TRUE},
-    {.name = "bzimage",
-     .what = "bzImage for vmlinux",
-     .guarded = TRUE,
-     .kernel = KERNEL_OURS_BZIMAGE},
+    {.name = "bzimage", .what = "bzImage for vmlinux", .guarded = TRUE, .bzimage = TRUE},
     {.name = "stock", .what = "QEMU without the series", .stock = TRUE},
-    {.name = "debian", .what = "Debian's cloud kernel", .kernel = KERNEL_DEBIAN},
     {.name = NULL},
 };
 
@@ -108,7 +104,6 @@ void parts_clear(Parts *parts)
     g_free(parts->out);
     g_free(parts->plugin);
     g_free(parts->init);
-    g_free(parts->debian);
     g_free(parts->dir);
     g_free(parts->root);
     memset(parts, 0, sizeof(*parts));
@@ -124,19 +119,7 @@ char *setup_qemu(const Setup *setup, const Parts *parts)
 
 char *setup_kernel(const Setup *setup, const Parts *parts)
 {
-    if (setup->kernel == KERNEL_DEBIAN) {
-        return g_build_filename(parts->debian, "vmlinuz", NULL);
-    }
-    return g_build_filename(parts->out,
-                            setup->kernel == KERNEL_OURS_BZIMAGE ? "bzImage" : "vmlinux", NULL);
-}
-
-char *setup_initrd(const Setup *setup, const Parts *parts)
-{
-    if (setup->kernel == KERNEL_DEBIAN) {
-        return g_build_filename(parts->debian, "initrd", NULL);
-    }
-    return g_build_filename(parts->out, "initrd", NULL);
+    return g_build_filename(parts->out, setup->bzimage ? "bzImage" : "vmlinux", NULL);
 }
 
 /* -- the command line */
@@ -201,7 +184,7 @@ static GPtrArray *own_argv(const Setup *setup, const Parts *parts)
 {
     g_autofree char *qemu = setup_qemu(setup, parts);
     g_autofree char *kernel = setup_kernel(setup, parts);
-    g_autofree char *initrd = setup_initrd(setup, parts);
+    g_autofree char *initrd = g_build_filename(parts->out, "initrd", NULL);
     g_autofree char *append = kernel_command_line(setup);
     GPtrArray *argv = boot_argv(qemu);
 

@@ -6,16 +6,13 @@
 
 /* The guests whose boots are measured: what differs from ours over mmio. */
 
-typedef enum { KERNEL_OURS, KERNEL_OURS_BZIMAGE, KERNEL_DEBIAN } SetupKernel;
-
 typedef struct {
     const char *name;  /* of its baseline, and on the command line */
     const char *what;  /* for people */
     gboolean guarded;  /* has a baseline */
     gboolean launcher; /* the command line is what microvm-launch makes of a config */
     gboolean stock;    /* the same QEMU without the series */
-    gboolean no_acpi, pcie, seabios;
-    SetupKernel kernel;
+    gboolean no_acpi, pcie, seabios, bzimage;
     /* the rest is for growth, and for tests that make a boot dearer; 0 and NULL are the usual */
     guint cpus, memory_mib, more_disks;
     const char *append; /* after the usual command line */
@@ -33,7 +30,6 @@ typedef struct {
     char *out;    /* build/out: qemu-system-x86_64, vmlinux, ... */
     char *plugin; /* count.so */
     char *init;   /* bench-init, the root's init */
-    char *debian; /* directory of Debian's kernel, or NULL */
     char *dir;    /* for what is made, which setup_prepare() does; NULL before */
     char *root;   /* the root's image in there */
 } Parts;
@@ -44,10 +40,9 @@ gboolean parts_prepare(Parts *parts, GError **error);
 /* Deletes them, and frees what @parts points to. */
 void parts_clear(Parts *parts);
 
-/* QEMU's file, the kernel's and the initrd's, of @setup. Free each with g_free(). */
+/* QEMU's file and the kernel's, of @setup. Free each with g_free(). */
 char *setup_qemu(const Setup *setup, const Parts *parts);
 char *setup_kernel(const Setup *setup, const Parts *parts);
-char *setup_initrd(const Setup *setup, const Parts *parts);
 
 /*
  * QEMU's command line for a boot of @setup that does not wobble, without plugin and monitor; for

@@ -9,8 +9,8 @@
 
 /*
  * Who called whom, and how many instructions each call path took: a tree for each phase. A frame
- * is known by where on the stack its return address lies; so threads, interrupts, tail calls and
- * return thunks need no special care.
+ * is known by where on the stack its return address lies; so threads, interrupts and tail calls
+ * need no special care.
  */
 
 typedef struct Calls Calls;
