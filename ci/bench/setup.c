@@ -220,11 +220,13 @@ static char *launcher_words(const Parts *parts, gsize *size, GError **error)
 {
     g_autofree char *config = g_build_filename(parts->dir, "100.conf", NULL);
     g_autofree char *launcher = g_build_filename(parts->out, "microvm-launch", NULL);
+    /* written to, so not the image that the others boot */
+    g_autofree char *disk = g_build_filename(parts->dir, "launcher.img", NULL);
     g_autofree char *text =
         g_strdup_printf("machine: microvm\nkvm: 0\nmemory: %d\nagent: 1\nserial0: socket\n"
                         "net0: virtio=BC:24:11:00:00:01,bridge=vmbr0\n"
                         "scsi0: %s,cache=unsafe\n",
-                        MEMORY_MIB, parts->root);
+                        MEMORY_MIB, disk);
     g_autofree char *qemu = g_build_filename(parts->out, "qemu-system-x86_64", NULL);
     g_autofree char *kernel = g_build_filename(parts->out, "vmlinux", NULL);
     g_autofree char *initrd = g_build_filename(parts->out, "initrd", NULL);
@@ -234,7 +236,8 @@ static char *launcher_words(const Parts *parts, gsize *size, GError **error)
     g_autoptr(GSubprocess) process = NULL;
     g_autoptr(GBytes) out = NULL;
 
-    if (!g_file_set_contents(config, text, -1, error)) {
+    if (!run((const char *const[]){"cp", parts->root, disk, NULL}, error) ||
+        !g_file_set_contents(config, text, -1, error)) {
         return NULL;
     }
     process = g_subprocess_newv(argv, G_SUBPROCESS_FLAGS_STDOUT_PIPE, error);
