@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef MICROVM_BASELINE_H
+#define MICROVM_BASELINE_H
+
+#include <json-glib/json-glib.h>
+
+#include "counts.h"
+#include "setup.h"
+
+/*
+ * What a setup's boot cost when someone last said that it is right so: a JSON file with the counts,
+ * hashes of what was booted, and for each time it was accepted the reason and the sum.
+ */
+
+typedef struct {
+    Counts *counts;
+    JsonObject *inputs;  /* name of a part -> its hash */
+    JsonArray *accepted; /* objects with date, why, instructions, port, mmio; oldest first */
+} Baseline;
+
+/* What @setup boots, for Baseline.inputs. NULL with @error. */
+JsonObject *inputs_of(const Setup *setup, const Parts *parts, GError **error);
+
+/* @counts and @inputs as JSON. */
+JsonObject *counts_to_json(const Counts *counts, JsonObject *inputs);
+
+/* Reads @path; free with baseline_free(). NULL with @error, G_FILE_ERROR_NOENT without a file. */
+Baseline *baseline_load(const char *path, GError **error);
+void baseline_free(Baseline *baseline);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Baseline, baseline_free)
+
+/*
+ * Writes @counts to @path as what is right from now on, because of @why, after the reasons that
+ * @before (or NULL) had.
+ */
+gboolean baseline_accept(const char *path, const Baseline *before, const Counts *counts,
+                         JsonObject *inputs, const char *why, GError **error);
+
+#endif

@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * boot-bench: what a boot costs, counted. ci/boot-bench builds what it needs and runs it.
+ */
+#include <stdio.h>
+
+#include "baseline.h"
+#include "compare.h"
+#include "count-run.h"
+#include "docs.h"
+#include "picture.h"
+#include "report.h"
+#include "timing.h"
+
+typedef struct {
+    Parts parts;
+    char *baselines, *accept, *json, *append, *pictures, *docs, *accel;
+    char **names; /* of setups */
+    gboolean details, loud, all, growth, startup;
+    int disks, pairs;
+    /* results */
+    JsonObject *results;
+    GPtrArray *measured; /* of Result */
+    GPtrArray *grown;    /* of Growth */
+    Startup ours, stock;
+    gboolean dearer;
+} Bench;
+
+static char *baseline_path(const Bench *bench, const Setup *setup)
+{
+    return g_strdup_printf("%s/%s.json", bench->baselines, setup->name);
+}
+
+/* Says how @counts compare with what was accepted, if anything was. */
+static gboolean judge(Bench *bench, const Setup *setup, const Counts *counts, JsonObject *inputs,
+                      GError **error)
+{
+    g_autofree char *path = baseline_path(bench, setup), *text = NULL;
+    g_autoptr(GError) local = NULL;
+    g_autoptr(Baseline) before = baseline_load(path, &local);
+    gboolean dearer;
+
+    if (!before && !g_error_matches(local, G_FILE_ERROR, G_FILE_ERROR_NOENT)) {
+        g_propagate_error(error, g_steal_pointer(&local));
+        return FALSE;
+    }
+    if (bench->accept) {
+        return baseline_accept(path, before, counts, inputs, bench->accept, error);
+    }
+    if (!before) {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_NOENT,
+                    "%s is not there; --accept \"why\" writes it", path);
+        return FALSE;
+    }
+    text = compare(before, counts, inputs, &dearer);
+    fputs(text, stdout);
+    if (dearer) {
+        printf("    DEARER than accepted; if that is right: ci/boot-bench --accept \"why\" %s\n",
+               setup->name);
+        bench->dearer = TRUE;
+    }
+    return TRUE;
+}
+
+static void result_free(gpointer data)
+{
+    Result *result = data;
+
+    counts_free(result->counts);
+    baseline_free(result->baseline);
+    g_free(result);
+}
+
+/* For the pictures. Takes @counts. */
+static void keep(Bench *bench, const Setup *setup, Counts *counts)
+{
+    g_autofree char *path = baseline_path(bench, setup);
+    Result *result = g_new0(Result, 1);
+
+    result->name = setup->name;
+    result->counts = counts;
+    result->baseline = setup->guarded ? baseline_load(path, NULL) : NULL;
+    g_ptr_array_add(bench->measured, result);
+}
+
+static gboolean measure(Bench *bench, const Setup *known, GError **error)
+{
+    Setup setup = *known;
+    g_autoptr(Counts) counts = NULL;
+    g_autoptr(JsonObject) inputs = NULL;
+    g_autofree char *row = NULL;
+
+    setup.append = bench->append;
+    setup.loud = bench->loud;
+    setup.more_disks = (guint)bench->disks;
+    counts = count_boot(&setup, &bench->parts, error);
+    inputs = counts ? inputs_of(&setup, &bench->parts, error) : NULL;
+    if (!inputs) {
+        return FALSE;
+    }
+    row = report_row(setup.name, counts);
+    fputs(row, stdout);
+    if (counts->unsettled) {
+        printf("    a disk did not answer in time, %u times: these counts may differ from run to "
+               "run\n",
+               counts->unsettled);
+    }
+    if (bench->details) {
+        g_autofree char *details = report_details(counts);
+
+        fputs(details, stdout);
+    }
+    json_object_set_object_member(bench->results, setup.name, counts_to_json(counts, inputs));
+    fflush(stdout);
+    if (setup.guarded && !judge(bench, &setup, counts, inputs, error)) {
+        return FALSE;
+    }
+    keep(bench, known, g_steal_pointer(&counts));
+    return TRUE;
+}
+
+static gboolean draw(const Bench *bench, const char *dir, GError **error)
+{
+    g_autofree char *phases = g_build_filename(dir, "boot-phases", NULL);
+    g_autofree char *devices = g_build_filename(dir, "boot-devices", NULL);
+    g_autofree char *history = g_build_filename(dir, "boot-history", NULL);
+    const Result *first = bench->measured->pdata[0];
+    g_autofree char *name = g_strdup_printf("boot-flame-%s.svg", first->name);
+    g_autofree char *flame = g_build_filename(dir, name, NULL);
+
+    return picture_flame(flame, first->name, first->counts, error) &&
+           picture_phases(phases, bench->measured, error) &&
+           picture_devices(devices, bench->measured, error) &&
+           picture_history(history, bench->measured, error);
+}
+
+static void growth_free(gpointer data)
+{
+    Growth *row = data;
+
+    g_free(row->name);
+    counts_free(row->counts);
+    g_free(row);
+}
+
+static gboolean grow(Bench *bench, const Setup *setup, char *name, GError **error)
+{
+    Growth *row = g_new0(Growth, 1);
+    g_autofree char *text = NULL;
+
+    row->name = name;
+    row->counts = count_boot(setup, &bench->parts, error);
+    if (!row->counts) {
+        growth_free(row);
+        return FALSE;
+    }
+    g_ptr_array_add(bench->grown, row);
+    text = report_row(name, row->counts);
+    fputs(text, stdout);
+    fflush(stdout);
+    return TRUE;
+}
+
+/* The first setup with more CPUs, more memory, more devices. */
+static gboolean measure_growth(Bench *bench, GError **error)
+{
+    static const guint cpus[] = {1, 2, 4, 8}, memory[] = {128, 1024, 4096, 16384},
+                       disks[] = {1, 4, 8, 19};
+    Setup setup = setups[0];
+
+    for (gsize i = 0; i < G_N_ELEMENTS(cpus); i++) {
+        setup.cpus = cpus[i];
+        if (!grow(bench, &setup, g_strdup_printf("%u CPU%s", cpus[i], cpus[i] > 1 ? "s" : ""),
+                  error)) {
+            return FALSE;
+        }
+    }
+    setup = setups[0];
+    for (gsize i = 0; i < G_N_ELEMENTS(memory); i++) {
+        setup.memory_mib = memory[i];
+        if (!grow(bench, &setup, g_strdup_printf("%u MiB", memory[i]), error)) {
+            return FALSE;
+        }
+    }
+    setup = setups[0];
+    for (gsize i = 0; i < G_N_ELEMENTS(disks); i++) {
+        setup.more_disks = disks[i];
+        if (!grow(bench, &setup, g_strdup_printf("%u devices", 5 + disks[i]), error)) {
+            return FALSE;
+        }
+    }
+    return TRUE;
+}
+
+static gboolean measure_startup(Bench *bench, GError **error)
+{
+    if (!startup_measure(setup_find("mmio"), &bench->parts, &bench->ours, error) ||
+        !startup_measure(setup_find("stock"), &bench->parts, &bench->stock, error)) {
+        return FALSE;
+    }
+    printf(
+        "QEMU from exec to a guest that is set up, and to its end: %.1f million host instructions, "
+        "%u libraries; without the series %.1f, %u\n",
+        (double)bench->ours.instructions / 1e6, bench->ours.libraries,
+        (double)bench->stock.instructions / 1e6, bench->stock.libraries);
+    return TRUE;
+}
+
+static gboolean write_results(const Bench *bench, GError **error)
+{
+    g_autoptr(JsonNode) node = json_node_new(JSON_NODE_OBJECT);
+    g_autofree char *text = NULL;
+
+    json_node_set_object(node, bench->results);
+    text = json_to_string(node, TRUE);
+    return g_file_set_contents(bench->json, text, -1, error);
+}
+
+/* Whether @setup is asked for: by name; else all, or those that are guarded. */
+static gboolean is_wanted(const Bench *bench, const Setup *setup)
+{
+    if (bench->names) {
+        return g_strv_contains((const char *const *)bench->names, setup->name);
+    }
+    return setup->guarded || bench->all;
+}
+
+static gboolean measure_all(Bench *bench, GError **error)
+{
+    g_autofree char *head = report_head();
+
+    for (char **name = bench->names; name && *name; name++) {
+        if (!setup_find(*name)) {
+            g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                        "there is no setup '%s'; --list tells those there are", *name);
+            return FALSE;
+        }
+    }
+    fputs(head, stdout);
+    for (const Setup *setup = setups; setup->name; setup++) {
+        if (is_wanted(bench, setup) && !measure(bench, setup, error)) {
+            return FALSE;
+        }
+    }
+    return TRUE;
+}
+
+static gboolean write_docs(Bench *bench, GError **error)
+{
+    g_autofree char *path = g_build_filename(bench->docs, "performance.md", NULL);
+
+    return draw(bench, bench->docs, error) &&
+           docs_write(path, bench->measured, bench->grown, &bench->ours, &bench->stock, error);
+}
+
+/* The two setups that are named, in turn. */
+static gboolean measure_time(Bench *bench, GError **error)
+{
+    const Setup *a, *b;
+
+    if (!bench->names || g_strv_length(bench->names) != 2 || bench->pairs < 1) {
+        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                    "--time wants how often, 30 or more, and two setups");
+        return FALSE;
+    }
+    a = setup_find(bench->names[0]);
+    b = setup_find(bench->names[1]);
+    if (!a || !b) {
+        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                    "there is no setup '%s'; --list tells those there are",
+                    bench->names[a ? 1 : 0]);
+        return FALSE;
+    }
+    return timing_compare(a, b, &bench->parts, bench->accel ? bench->accel : "tcg",
+                          (guint)bench->pairs, error);
+}
+
+static gboolean work(Bench *bench, GError **error)
+{
+    gboolean only_other = !bench->names && !bench->all && (bench->growth || bench->startup);
+
+    if (!parts_prepare(&bench->parts, error)) {
+        return FALSE;
+    }
+    if (bench->pairs) {
+        return measure_time(bench, error);
+    }
+    return (only_other || measure_all(bench, error)) &&
+           (!bench->growth || measure_growth(bench, error)) &&
+           (!bench->startup || measure_startup(bench, error)) &&
+           (!bench->json || write_results(bench, error)) &&
+           (!bench->pictures || draw(bench, bench->pictures, error)) &&
+           (!bench->docs || write_docs(bench, error));
+}
+
+static void list_setups(void)
+{
+    for (const Setup *setup = setups; setup->name; setup++) {
+        printf("%-10s %s%s\n", setup->name, setup->what, setup->guarded ? "; guarded" : "");
+    }
+}
+
+static gboolean parse(Bench *bench, int *argc, char ***argv, GError **error)
+{
+    gboolean list = FALSE;
+    const GOptionEntry options[] = {
+        {"out", 0, 0, G_OPTION_ARG_FILENAME, &bench->parts.out, "where QEMU and kernel are", "DIR"},
+        {"plugin", 0, 0, G_OPTION_ARG_FILENAME, &bench->parts.plugin, "the plugin", "FILE"},
+        {"init", 0, 0, G_OPTION_ARG_FILENAME, &bench->parts.init, "the root's init", "FILE"},
+        {"baselines", 0, 0, G_OPTION_ARG_FILENAME, &bench->baselines, "what was accepted", "DIR"},
+        {"accept", 0, 0, G_OPTION_ARG_STRING, &bench->accept,
+         "take what is counted now as right, and write down why", "WHY"},
+        {"json", 0, 0, G_OPTION_ARG_FILENAME, &bench->json, "write all counts there", "FILE"},
+        {"pictures", 0, 0, G_OPTION_ARG_FILENAME, &bench->pictures, "draw what was counted", "DIR"},
+        {"all", 0, 0, G_OPTION_ARG_NONE, &bench->all, "the setups that have no baseline too", NULL},
+        {"growth", 0, 0, G_OPTION_ARG_NONE, &bench->growth,
+         "with more CPUs, memory and devices, up to what the board takes", NULL},
+        {"startup", 0, 0, G_OPTION_ARG_NONE, &bench->startup, "count what QEMU itself takes", NULL},
+        {"docs", 0, 0, G_OPTION_ARG_FILENAME, &bench->docs,
+         "all of these, for performance.md and its pictures", "DIR"},
+        {"details", 0, 0, G_OPTION_ARG_NONE, &bench->details,
+         "show initcalls, functions and devices", NULL},
+        {"append", 0, 0, G_OPTION_ARG_STRING, &bench->append, "words for the kernel's command line",
+         "WORDS"},
+        {"disks", 0, 0, G_OPTION_ARG_INT, &bench->disks, "so many disks more", "N"},
+        {"loud", 0, 0, G_OPTION_ARG_NONE, &bench->loud, "without the kernel's quiet", NULL},
+        {"time", 0, 0, G_OPTION_ARG_INT, &bench->pairs,
+         "boot two setups in turn, N times each, and compare how long they take", "N"},
+        {"accel", 0, 0, G_OPTION_ARG_STRING, &bench->accel, "kvm or tcg, for --time", "ACCEL"},
+        {"list", 0, 0, G_OPTION_ARG_NONE, &list, "tell the setups, and stop", NULL},
+        {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &bench->names, NULL, "SETUP"},
+        {NULL}};
+    g_autoptr(GOptionContext) context = g_option_context_new("- what a boot costs, counted");
+
+    g_option_context_add_main_entries(context, options, NULL);
+    if (!g_option_context_parse(context, argc, argv, error)) {
+        return FALSE;
+    }
+    if (list) {
+        list_setups();
+        exit(0);
+    }
+    if (bench->docs) {
+        bench->all = bench->growth = bench->startup = TRUE;
+    }
+    if (!bench->parts.out || !bench->parts.plugin || !bench->parts.init || !bench->baselines) {
+        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
+                    "--out, --plugin, --init and --baselines are wanted; ci/boot-bench gives them");
+        return FALSE;
+    }
+    return TRUE;
+}
+
+int main(int argc, char **argv)
+{
+    Bench bench = {.results = json_object_new(),
+                   .measured = g_ptr_array_new_with_free_func(result_free),
+                   .grown = g_ptr_array_new_with_free_func(growth_free)};
+    g_autoptr(GError) error = NULL;
+
+    if (!parse(&bench, &argc, &argv, &error)) {
+        g_printerr("boot-bench: %s\n", error->message);
+        return 2;
+    }
+    if (!work(&bench, &error)) {
+        g_printerr("boot-bench: %s\n", error->message);
+    }
+    parts_clear(&bench.parts);
+    json_object_unref(bench.results);
+    g_ptr_array_unref(bench.measured);
+    g_ptr_array_unref(bench.grown);
+    return error || bench.dearer ? 1 : 0;
+}

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "setup.h"
+
+#include <gio/gio.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "boot.h"
+
+#define MEMORY_MIB 256
+#define DISK_SLOT 23 /* where the launcher puts the first disk, and the other devices */
+#define SILENT_NET                                                                 \
+    "hubport,id=net0,hubid=0" /* whoever answered would do so at a time of its own \
+                               */
+#define ROOT_BYTES (16 * 1024 * 1024)
+
+const Setup setups[] = {
+    {.name = "mmio", .what = "virtio-mmio, ACPI, qboot, vmlinux", .guarded = TRUE},
+    {.name = "launcher", .what = "what microvm-launch starts", .guarded = TRUE, .launcher = TRUE},
+    {.name = "no-acpi", .what = "ACPI off", .guarded = TRUE, .no_acpi = TRUE},
+    {.name = "pcie", .what = "virtio over PCIe", .guarded = TRUE, .pcie = TRUE},
+    {.name = "seabios", .what = "SeaBIOS for qboot", .guarded = TRUE, .seabios = TRUE},
+    {.name = "bzimage", .what = "bzImage for vmlinux", .guarded = TRUE, .bzimage = TRUE},
+    {.name = "stock", .what = "QEMU without the series", .stock = TRUE},
+    {.name = NULL},
+};
+
+const Setup *setup_find(const char *name)
+{
+    for (const Setup *setup = setups; setup->name; setup++) {
+        if (g_str_equal(setup->name, name)) {
+            return setup;
+        }
+    }
+    return NULL;
+}
+
+/* -- the guest's root */
+
+static gboolean run(const char *const *argv, GError **error)
+{
+    g_autofree char *err = NULL;
+    g_autofree char *path = g_strconcat(g_getenv("PATH"), ":/usr/sbin:/sbin", NULL);
+    g_auto(GStrv) env = g_get_environ();
+    int status;
+
+    env = g_environ_setenv(env, "PATH", path, TRUE);
+    /* the image is the same each time */
+    env = g_environ_setenv(env, "E2FSPROGS_FAKE_TIME", "1767225600", TRUE);
+    if (!g_spawn_sync(NULL, (char **)argv, env,
+                      G_SPAWN_SEARCH_PATH_FROM_ENVP | G_SPAWN_STDOUT_TO_DEV_NULL, NULL, NULL, NULL,
+                      &err, &status, error)) {
+        return FALSE;
+    }
+    if (!g_spawn_check_wait_status(status, error)) {
+        g_prefix_error(error, "%s: %s", argv[0], err);
+        return FALSE;
+    }
+    return TRUE;
+}
+
+/* The root's files, below @parts' directory. */
+static gboolean make_tree(const Parts *parts, GError **error)
+{
+    static const char *const dirs[] = {"dev", "proc", "run", "sbin", "sys"};
+    g_autofree char *init = g_build_filename(parts->dir, "tree/sbin/init", NULL);
+    const char *const copy[] = {"install", "-m", "755", parts->init, init, NULL};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(dirs); i++) {
+        g_autofree char *path = g_build_filename(parts->dir, "tree", dirs[i], NULL);
+
+        if (g_mkdir_with_parents(path, 0755) < 0) {
+            g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "%s: %s", path, g_strerror(errno));
+            return FALSE;
+        }
+    }
+    return run(copy, error);
+}
+
+gboolean parts_prepare(Parts *parts, GError **error)
+{
+    g_autofree char *tree = NULL, *size = g_strdup_printf("%d", ROOT_BYTES / 1024);
+
+    parts->dir = g_dir_make_tmp("boot-bench-XXXXXX", error);
+    if (!parts->dir || !make_tree(parts, error)) {
+        return FALSE;
+    }
+    tree = g_build_filename(parts->dir, "tree", NULL);
+    parts->root = g_build_filename(parts->dir, "root.img", NULL);
+    return run((const char *const[]){"mke2fs", "-q", "-F", "-t", "ext4", "-U",
+                                     "11111111-2222-3333-4444-555555555555", "-E",
+                                     "hash_seed=11111111-2222-3333-4444-555555555555,"
+                                     "lazy_itable_init=0,lazy_journal_init=0",
+                                     "-d", tree, parts->root, size, NULL},
+               error);
+}
+
+void parts_clear(Parts *parts)
+{
+    if (parts->dir) {
+        run((const char *const[]){"rm", "-r", "--", parts->dir, NULL}, NULL);
+    }
+    g_free(parts->out);
+    g_free(parts->plugin);
+    g_free(parts->init);
+    g_free(parts->dir);
+    g_free(parts->root);
+    memset(parts, 0, sizeof(*parts));
+}
+
+/* -- the parts of a guest */
+
+char *setup_qemu(const Setup *setup, const Parts *parts)
+{
+    return g_build_filename(parts->out,
+                            setup->stock ? "stock-qemu-system-x86_64" : "qemu-system-x86_64", NULL);
+}
+
+char *setup_kernel(const Setup *setup, const Parts *parts)
+{
+    return g_build_filename(parts->out, setup->bzimage ? "bzImage" : "vmlinux", NULL);
+}
+
+/* -- the command line */
+
+/* The transports that the usual devices leave. */
+static const int free_slots[] = {22, 21, 20, 19, 18, 17, 16, 15, 14, 12,
+                                 11, 10, 9,  8,  7,  6,  5,  4,  0};
+
+static void add_device(GPtrArray *argv, const Setup *setup, const char *driver, int slot,
+                       const char *options)
+{
+    if (setup->pcie) {
+        boot_add(argv, "-device", "%s-pci%s", driver, options);
+    } else {
+        boot_add(argv, "-device", "%s-device,bus=virtio-mmio-bus.%d%s", driver,
+                 /* without ACPI there are eight transports */
+                 setup->no_acpi ? slot % 8 : slot, options);
+    }
+}
+
+static void add_devices(GPtrArray *argv, const Setup *setup, const Parts *parts)
+{
+    boot_add(argv, "-drive", "if=none,id=root,format=raw,snapshot=on,file=%s", parts->root);
+    add_device(argv, setup, "virtio-blk", DISK_SLOT, ",drive=root");
+    for (guint i = 0; i < setup->more_disks; i++) {
+        g_autofree char *drive = g_strdup_printf(",drive=more%u", i);
+
+        boot_add(argv, "-blockdev", "driver=null-co,read-zeroes=on,size=1048576,node-name=more%u",
+                 i);
+        add_device(argv, setup, "virtio-blk", free_slots[i], drive);
+    }
+    boot_add(argv, "-netdev", SILENT_NET);
+    add_device(argv, setup, "virtio-net", 13,
+               setup->pcie ? ",netdev=net0,romfile=" : ",netdev=net0");
+    add_device(argv, setup, "virtio-serial", 1, ",max_ports=2");
+    boot_add(argv, "-chardev", "null,id=agent");
+    boot_add(argv, "-device", "virtserialport,nr=1,chardev=agent,name=org.qemu.guest_agent.0");
+    add_device(argv, setup, "virtio-balloon", 2, "");
+    boot_add(argv, "-object", "rng-builtin,id=rng0");
+    add_device(argv, setup, "virtio-rng", 3, ",rng=rng0");
+}
+
+/* What every boot has that is to give the same counts each time. */
+static void add_steadiness(GPtrArray *argv)
+{
+    boot_add(argv, "-icount", "shift=4,sleep=off");
+    boot_add(argv, "-seed", "1");
+    boot_add(argv, "-rtc", "base=2026-01-01T00:00:00,clock=vm");
+    /* a device's own thread would answer at a time of its own */
+    boot_add(argv, "-global", "virtio-mmio.ioeventfd=off");
+    boot_add(argv, "-global", "virtio-pci.ioeventfd=off");
+}
+
+static char *kernel_command_line(const Setup *setup)
+{
+    return g_strdup_printf("console=ttyS0 root=/dev/vda rw %snokaslr%s%s",
+                           setup->loud ? "" : "quiet ", setup->append ? " " : "",
+                           setup->append ? setup->append : "");
+}
+
+static GPtrArray *own_argv(const Setup *setup, const Parts *parts)
+{
+    g_autofree char *qemu = setup_qemu(setup, parts);
+    g_autofree char *kernel = setup_kernel(setup, parts);
+    g_autofree char *initrd = g_build_filename(parts->out, "initrd", NULL);
+    g_autofree char *append = kernel_command_line(setup);
+    GPtrArray *argv = boot_argv(qemu);
+
+    boot_one_thread(argv);
+    boot_add(argv, "-M", "microvm,acpi=%s,pcie=%s,rtc=on,pit=on,pic=on",
+             setup->no_acpi ? "off" : "on", setup->pcie ? "on" : "off");
+    boot_add(argv, "-bios", "%s", setup->seabios ? "bios-microvm.bin" : "qboot.rom");
+    boot_add(argv, "-cpu", "max");
+    boot_add(argv, "-smp", "%u", setup->cpus ? setup->cpus : 1);
+    boot_add(argv, "-m", "%u", setup->memory_mib ? setup->memory_mib : MEMORY_MIB);
+    boot_add(argv, "-kernel", "%s", kernel);
+    boot_add(argv, "-initrd", "%s", initrd);
+    boot_add(argv, "-append", "%s", append);
+    add_devices(argv, setup, parts);
+    return argv;
+}
+
+/* Replaces the value of @option in @argv by @value, which it takes. */
+static void replace(GPtrArray *argv, const char *option, char *value)
+{
+    for (guint i = 0; i + 1 < argv->len; i++) {
+        if (g_str_equal(argv->pdata[i], option)) {
+            g_free(argv->pdata[i + 1]);
+            argv->pdata[i + 1] = value;
+            return;
+        }
+    }
+    g_assert_not_reached();
+}
+
+/* What microvm-launch says of a config with a disk, a network card and an agent. */
+static char *launcher_words(const Parts *parts, gsize *size, GError **error)
+{
+    g_autofree char *config = g_build_filename(parts->dir, "100.conf", NULL);
+    g_autofree char *launcher = g_build_filename(parts->out, "microvm-launch", NULL);
+    /* written to, so not the image that the others boot */
+    g_autofree char *disk = g_build_filename(parts->dir, "launcher.img", NULL);
+    g_autofree char *text =
+        g_strdup_printf("machine: microvm\nkvm: 0\nmemory: %d\nagent: 1\nserial0: socket\n"
+                        "net0: virtio=BC:24:11:00:00:01,bridge=vmbr0\n"
+                        "scsi0: %s,cache=unsafe\n",
+                        MEMORY_MIB, disk);
+    g_autofree char *qemu = g_build_filename(parts->out, "qemu-system-x86_64", NULL);
+    g_autofree char *kernel = g_build_filename(parts->out, "vmlinux", NULL);
+    g_autofree char *initrd = g_build_filename(parts->out, "initrd", NULL);
+    const char *argv[] = {launcher,        "--print0", "--net",  "user", "--assume", "none",
+                          "--runtime-dir", parts->dir, "--qemu", qemu,   "--kernel", kernel,
+                          "--initrd",      initrd,     config,   NULL};
+    g_autoptr(GSubprocess) process = NULL;
+    g_autoptr(GBytes) out = NULL;
+
+    if (!run((const char *const[]){"cp", parts->root, disk, NULL}, error) ||
+        !g_file_set_contents(config, text, -1, error)) {
+        return NULL;
+    }
+    process = g_subprocess_newv(argv, G_SUBPROCESS_FLAGS_STDOUT_PIPE, error);
+    if (!process || !g_subprocess_communicate(process, NULL, NULL, &out, NULL, error) ||
+        !g_spawn_check_wait_status(g_subprocess_get_status(process), error)) {
+        return NULL;
+    }
+    return g_bytes_unref_to_data(g_steal_pointer(&out), size);
+}
+
+static GPtrArray *launcher_argv(const Setup *setup, const Parts *parts, GError **error)
+{
+    GPtrArray *argv = g_ptr_array_new_with_free_func(g_free);
+    g_autofree char *words = NULL;
+    gsize size;
+
+    words = launcher_words(parts, &size, error);
+    if (!words) {
+        g_ptr_array_unref(argv);
+        return NULL;
+    }
+    for (const char *at = words; at < words + size; at += strlen(at) + 1) {
+        g_ptr_array_add(argv, g_strdup(at));
+    }
+    replace(argv, "-accel", g_strdup("tcg,thread=single"));
+    replace(argv, "-netdev", g_strdup(SILENT_NET));
+    replace(argv, "-append", kernel_command_line(setup));
+    g_ptr_array_add(argv, g_strdup("-no-reboot"));
+    return argv;
+}
+
+GPtrArray *setup_argv(const Setup *setup, const Parts *parts, GError **error)
+{
+    GPtrArray *argv = setup->launcher ? launcher_argv(setup, parts, error) : own_argv(setup, parts);
+
+    if (argv) {
+        add_steadiness(argv);
+    }
+    return argv;
+}
+
+GPtrArray *setup_timed_argv(const Setup *setup, const Parts *parts, const char *accel,
+                            GError **error)
+{
+    GPtrArray *argv;
+
+    if (setup->launcher) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+                    "%s: its console cannot be heard, so it cannot be timed", setup->name);
+        return NULL;
+    }
+    argv = own_argv(setup, parts);
+    replace(argv, "-accel", g_strdup(accel));
+    if (g_str_equal(accel, "kvm")) {
+        replace(argv, "-cpu", g_strdup("host"));
+    }
+    return argv;
+}
