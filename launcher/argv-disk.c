@@ -26,11 +26,14 @@ static void json_string(GString *json, const char *text)
     g_string_append_c(json, '"');
 }
 
+/* @key is a plain word of ours, with nothing to quote in it. */
 static void json_key(GString *json, const char *key)
 {
     if (json->len && json->str[json->len - 1] != '{')
         g_string_append_c(json, ',');
-    json_string(json, key);
+    g_string_append_c(json, '"');
+    g_string_append(json, key);
+    g_string_append_c(json, '"');
     g_string_append_c(json, ':');
 }
 

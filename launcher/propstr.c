@@ -30,8 +30,18 @@ static gboolean is_control(gunichar c)
     return c < 0x20 || (c >= 0x7f && c < 0xa0);
 }
 
+/* As nearly every text is, and soon told. */
+static gboolean is_plain_ascii(const char *text)
+{
+    while (*text >= ' ' && *text < 0x7f)
+        text++;
+    return !*text;
+}
+
 gboolean propstr_printable(const char *text, gboolean tab)
 {
+    if (is_plain_ascii(text))
+        return TRUE;
     if (!g_utf8_validate(text, -1, NULL))
         return FALSE;
     for (const char *p = text; *p; p = g_utf8_next_char(p)) {
@@ -212,8 +222,11 @@ gboolean propstr_mac(const char *text, char mac[18], GError **error)
 
 char *propstr_url_decode(const char *text, GError **error)
 {
-    g_autoptr(GString) out = g_string_new(NULL);
+    g_autoptr(GString) out = NULL;
 
+    if (!strchr(text, '%') && propstr_printable(text, FALSE))
+        return g_strdup(text);
+    out = g_string_new(NULL);
     for (const char *p = text; *p; p++) {
         if (*p != '%') {
             g_string_append_c(out, *p);
