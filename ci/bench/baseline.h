@@ -21,8 +21,8 @@ typedef struct {
 /* What @setup boots, for Baseline.inputs. NULL with @error. */
 JsonObject *inputs_of(const Setup *setup, const Parts *parts, GError **error);
 
-/* @counts and @inputs as JSON. */
-JsonObject *counts_to_json(const Counts *counts, JsonObject *inputs);
+/* @counts and @inputs as JSON, with the functions and initcalls that have @least instructions. */
+JsonObject *counts_to_json(const Counts *counts, JsonObject *inputs, guint64 least);
 
 /* Reads @path; free with baseline_free(). NULL with @error, G_FILE_ERROR_NOENT without a file. */
 Baseline *baseline_load(const char *path, GError **error);

@@ -18,8 +18,8 @@ static const char intro[] =
     "boot. A disk\n"
     "answers before the guest's next instruction, since how soon it does is chance. The same guest "
     "gives the\n"
-    "same counts, all of them: ten runs on two cores with a load of 14 were equal to the last "
-    "function.\n"
+    "same counts, all of them: ten runs beside four busy processes on two cores were equal to the "
+    "last function.\n"
     "\n"
     "    ci/boot-bench                  the guarded set-ups, compared with ci/baselines\n"
     "    ci/boot-bench --details mmio   where its instructions went\n"
@@ -99,7 +99,8 @@ static void add_setups(GString *text, GPtrArray *results)
 {
     g_string_append(
         text, "## Set-ups\n\nMillion guest instructions by phase, accesses to ports and device "
-              "registers, and what KVM is expected to make of it.\n\n");
+              "registers, and milliseconds under KVM, predicted with weights that were not "
+              "verified.\n\n");
     add_head(text);
     for (guint i = 0; i < results->len; i++) {
         const Result *result = results->pdata[i];
@@ -154,10 +155,10 @@ static void add_model(GString *text)
                            "There is no KVM where these counts are made, so the milliseconds are a "
                            "**prediction**: each instruction "
                            "and each access has a weight.\n\n%s\n"
-                           "The weights are round figures of the order that kvm-unit-tests' "
-                           "`x86/vmexit` prints on servers "
-                           "of the early 2020s; they were not measured here. Left out are QEMU's "
-                           "own start (below), the first touch "
+                           "The weights are round figures that are assumed: they were not checked "
+                           "against kvm-unit-tests' `x86/vmexit` or any "
+                           "KVM. Left out are QEMU's "
+                           "own start, the first touch "
                            "of each page of guest memory, and waiting for the host's disk. Good "
                            "for comparing set-ups, "
                            "not for promises.\n\n",

@@ -110,7 +110,7 @@ static gboolean measure(Bench *bench, const Setup *known, GError **error)
 
         fputs(details, stdout);
     }
-    json_object_set_object_member(bench->results, setup.name, counts_to_json(counts, inputs));
+    json_object_set_object_member(bench->results, setup.name, counts_to_json(counts, inputs, 0));
     fflush(stdout);
     if (setup.guarded && !judge(bench, &setup, counts, inputs, error)) {
         return FALSE;
@@ -277,7 +277,8 @@ static gboolean measure_time(Bench *bench, GError **error)
 
 static gboolean work(Bench *bench, GError **error)
 {
-    gboolean only_other = !bench->names && !bench->all && (bench->growth || bench->startup);
+    gboolean only_other = !bench->names && !bench->all && !bench->json && !bench->pictures &&
+                          (bench->growth || bench->startup);
 
     if (!parts_prepare(&bench->parts, error)) {
         return FALSE;
@@ -346,6 +347,16 @@ static gboolean parse(Bench *bench, int *argc, char ***argv, GError **error)
     if (!bench->parts.out || !bench->parts.plugin || !bench->parts.init || !bench->baselines) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
                     "--out, --plugin, --init and --baselines are wanted; ci/boot-bench gives them");
+        return FALSE;
+    }
+    if (bench->disks < 0 || bench->disks > SETUP_MORE_DISKS) {
+        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--disks: 0 to %d",
+                    SETUP_MORE_DISKS);
+        return FALSE;
+    }
+    if (bench->accept && (bench->append || bench->disks || bench->loud)) {
+        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                    "--accept: not of a guest that --append, --disks or --loud have changed");
         return FALSE;
     }
     return TRUE;

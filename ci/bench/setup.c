@@ -125,8 +125,8 @@ char *setup_kernel(const Setup *setup, const Parts *parts)
 /* -- the command line */
 
 /* The transports that the usual devices leave. */
-static const int free_slots[] = {22, 21, 20, 19, 18, 17, 16, 15, 14, 12,
-                                 11, 10, 9,  8,  7,  6,  5,  4,  0};
+static const int free_slots[SETUP_MORE_DISKS] = {22, 21, 20, 19, 18, 17, 16, 15, 14, 12,
+                                                 11, 10, 9,  8,  7,  6,  5,  4,  0};
 
 static void add_device(GPtrArray *argv, const Setup *setup, const char *driver, int slot,
                        const char *options)

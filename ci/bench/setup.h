@@ -6,6 +6,9 @@
 
 /* The guests whose boots are measured: what differs from ours over mmio. */
 
+/* The most for Setup.more_disks: what the board has places for. */
+#define SETUP_MORE_DISKS 19
+
 typedef struct {
     const char *name;  /* of its baseline, and on the command line */
     const char *what;  /* for people */
@@ -30,7 +33,7 @@ typedef struct {
     char *out;    /* build/out: qemu-system-x86_64, vmlinux, ... */
     char *plugin; /* count.so */
     char *init;   /* bench-init, the root's init */
-    char *dir;    /* for what is made, which setup_prepare() does; NULL before */
+    char *dir;    /* for what is made, which parts_prepare() does; NULL before */
     char *root;   /* the root's image in there */
 } Parts;
 

@@ -36,6 +36,11 @@ gboolean startup_measure(const Setup *setup, const Parts *parts, Startup *startu
     const char *at;
     Qmp *qmp;
 
+    if (!program) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
+                    "there is no valgrind; ci/install test installs it");
+        return FALSE;
+    }
     if (!argv || !count_libraries(qemu, &startup->libraries, error)) {
         return FALSE;
     }

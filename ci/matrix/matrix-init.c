@@ -26,7 +26,6 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/inotify.h>
 #include <sys/klog.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
@@ -35,7 +34,9 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "../board/console.h"
 #include "../board/ethernet.h"
+#include "../board/port.h"
 #include "../board/sysfs.h"
 #include "matrix.h"
 
@@ -117,31 +118,6 @@ static int exchange(int fd, unsigned seed)
     return !memcmp(got, wanted, ECHO_BYTES);
 }
 
-static char port_path[PATH_MAX];
-
-static void find_port(const char *name)
-{
-    snprintf(port_path, sizeof(port_path), "/dev/%s", name);
-}
-
-/* The driver makes the port some time after the device is bound. */
-static int open_port(void)
-{
-    struct pollfd created = {.fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC), .events = POLLIN};
-    char events[4096];
-    int fd;
-
-    inotify_add_watch(created.fd, "/dev", IN_CREATE);
-    for_each("/sys/class/virtio-ports", find_port);
-    while ((fd = open(port_path, O_RDWR | O_CLOEXEC)) < 0 && poll(&created, 1, -1) > 0) {
-        while (read(created.fd, events, sizeof(events)) > 0) {
-        }
-        for_each("/sys/class/virtio-ports", find_port);
-    }
-    close(created.fd);
-    return fd;
-}
-
 /* A connection to the test through QEMU's user network. */
 static int open_net(void)
 {
@@ -178,7 +154,7 @@ static void test_rng(void)
 static void test_data(void)
 {
     for_each("/sys/block", test_disk);
-    dprintf(console, "board: port=%d\n", exchange(open_port(), 7));
+    dprintf(console, "board: port=%d\n", exchange(port_open(0), 7));
     dprintf(console, "board: net=%d\n", exchange(open_net(), 11));
     test_rng();
     if (!mount(SHARE_TAG, "/root", "9p", MS_RDONLY, "trans=virtio,version=9p2000.L")) {
@@ -206,23 +182,12 @@ static void serve(void)
     }
 }
 
-/* Commands are taken as they come, and are not shown. */
-static void set_up_console(void)
-{
-    struct termios settings;
-
-    console = open("/dev/ttyS0", O_RDWR | O_NOCTTY | O_CLOEXEC);
-    tcgetattr(console, &settings);
-    settings.c_lflag &= ~(tcflag_t)ECHO;
-    tcsetattr(console, TCSANOW, &settings);
-}
-
 int main(void)
 {
     mount("sysfs", "/sys", "sysfs", 0, NULL);
     mount("proc", "/proc", "proc", 0, NULL);
     mount("devtmpfs", "/dev", "devtmpfs", 0, NULL);
-    set_up_console();
+    console = console_open();
     for_each("/modules", load_module);
     klogctl(CONSOLE_OFF, NULL, 0); /* from here on no line is torn */
     dprintf(console, "\nboard: cpus=%s\n", first_line("/sys/devices/system/cpu/online"));

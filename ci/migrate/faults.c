@@ -19,14 +19,14 @@
 static const Board plain;
 static const Kind by_unix = {"unix", BY_UNIX, "return-path", NULL};
 
-/* The move has failed for a reason that contains @why. */
+/* The move has failed for a reason that contains @why; NULL: chance decides between several. */
 static void assert_failed(Trip *trip, const char *why)
 {
     g_autoptr(GError) error = NULL;
 
     boot_assert(trip->boot, !trip_sent(trip, NULL, &error));
     g_test_message("the source says: %s", error->message);
-    boot_assert(trip->boot, strstr(error->message, why));
+    boot_assert(trip->boot, !why || strstr(error->message, why));
 }
 
 /* The target has ended, and has said @why. */
@@ -77,7 +77,7 @@ static void test_target_killed(void)
     Relay *relay = begin(trip, &target);
 
     trip_forget(trip, target);
-    assert_failed(trip, "");
+    assert_failed(trip, NULL);
     relay_free(relay);
     assert_unharmed(trip);
 }
@@ -95,7 +95,7 @@ static void test_target_killed_late(void)
     trip_wait_status(trip->boot, "pre-switchover");
     trip_forget(trip, target);
     trip_tell(trip->boot, "migrate-continue", "{\"state\":\"pre-switchover\"}");
-    assert_failed(trip, "");
+    assert_failed(trip, NULL);
     assert_unharmed(trip);
 }
 
@@ -106,9 +106,9 @@ static void test_socket_closed(void)
     Relay *relay = begin(trip, &target);
 
     relay_free(relay);
-    assert_target_failed(target, "load of migration failed: ");
+    assert_target_failed(target, "load of migration failed: Input/output error");
     trip_forget(trip, target);
-    assert_failed(trip, "");
+    assert_failed(trip, NULL);
     assert_unharmed(trip);
 }
 
@@ -126,7 +126,7 @@ static void test_source_killed(void)
     g_file_get_contents(trip->files.disk, &then, &then_size, &error);
     g_assert_no_error(error);
     relay_free(relay);
-    assert_target_failed(target, "load of migration failed: ");
+    assert_target_failed(target, "load of migration failed: Input/output error");
     trip_forget(trip, target);
     g_file_get_contents(trip->files.disk, &now, &now_size, &error);
     g_assert_no_error(error);
@@ -168,7 +168,7 @@ static void test_other(gconstpointer data)
     trip_listen(target, uri);
     trip_send(trip, &by_unix, uri);
     assert_target_failed(target, other->why);
-    assert_failed(trip, "");
+    assert_failed(trip, NULL);
     trip_forget(trip, target);
     assert_unharmed(trip);
 }
@@ -256,7 +256,7 @@ static void test_late_blocker(void)
     trip = trip_new(&board, "raw");
     uri = trip_uri(trip, &to_file);
     trip_send(trip, &to_file, uri);
-    assert_failed(trip, "");
+    assert_failed(trip, NULL);
     trip_check(trip);
     boot_assert(trip->boot,
                 strstr(boot_console(trip->boot),
@@ -286,14 +286,16 @@ void add_faults(void)
     static const Other version = {
         {.machine = "microvm-9.2"},
         "Machine type received is 'microvm-10.0' and local is 'microvm-9.2'"};
-    static const Other memory = {{.memory = 192}, "microvm.ram"};
+    static const Other memory = {{.memory = 192},
+                                 "Size mismatch: microvm.ram: 0x10000000 != 0xc000000"};
     static const Other less = {{.no_rng = TRUE}, "virtio-mmio@00000000feb00e00/virtio-rng"};
     static const Other moved = {{.no_rng = TRUE, .more = other_rng},
                                 "virtio-mmio@00000000feb00e00/virtio-rng"};
     static const Other legacy = {{.legacy = TRUE}, "unsupported. Allowed features: "};
-    static const Blocker fs = {FS_DEVICE, 0, 0, "vhost-user backend"};
+    static const Blocker fs = {FS_DEVICE, 0, 0,
+                               "vhost-user backend lacks VHOST_USER_PROTOCOL_F_LOG_SHMFD feature"};
     static const Blocker vsock = {VSOCK_DEVICE, BACKEND_LOG_ALL, BACKEND_LOG_SHMFD | BACKEND_CONFIG,
-                                  "vhost-user-vsock"};
+                                  "State blocked by non-migratable device"};
 
     g_test_add_func("/migrate/faults/target-killed", test_target_killed);
     g_test_add_func("/migrate/faults/target-killed-late", test_target_killed_late);

@@ -26,6 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../board/console.h"
 #include "../board/ethernet.h"
 #include "../board/sysfs.h"
 #include "hw.h"
@@ -94,23 +95,12 @@ static void serve(void)
     }
 }
 
-/* Commands are taken as they come, and are not shown. */
-static void set_up_console(void)
-{
-    struct termios settings;
-
-    console = open("/dev/ttyS0", O_RDWR | O_NOCTTY | O_CLOEXEC);
-    tcgetattr(console, &settings);
-    settings.c_lflag &= ~(tcflag_t)ECHO;
-    tcsetattr(console, TCSANOW, &settings);
-}
-
 int main(int argc, char **argv)
 {
     mount("sysfs", "/sys", "sysfs", 0, NULL);
     mount("proc", "/proc", "proc", 0, NULL);
     mount("devtmpfs", "/dev", "devtmpfs", 0, NULL);
-    set_up_console();
+    console = console_open();
     klogctl(CONSOLE_OFF, NULL, 0); /* from here on no line is torn */
     ethernet_up(GUEST_ADDRESS);
     hw_watch_button(console);

@@ -365,7 +365,6 @@ void peers_count(Peers *peers, PeersCount *count)
     g_mutex_lock(&peers->mutex);
     getsockopt(peers->tcp.fd, IPPROTO_TCP, TCP_INFO, &info, &size);
     *count = (PeersCount){.tcp = peers->tcp.in.next,
-                          .vsock = peers->vsock.in.next,
                           .pong = peers->pong.next,
                           .flow = peers->flow.next,
                           .asked_again = peers->asked_again,

@@ -14,7 +14,7 @@ typedef struct Peers Peers;
 
 /* Up to now, except where told otherwise. */
 typedef struct {
-    guint64 tcp, vsock; /* records of the connection that is open */
+    guint64 tcp;        /* records of the connection that is open */
     guint64 pong, flow; /* records of the guest's life */
     guint asked_again;  /* pings whose answer had not come when the guest was elsewhere */
     guint retransmits;  /* TCP segments that the host sent again */

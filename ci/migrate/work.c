@@ -10,14 +10,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <linux/vm_sockets.h>
 
-#include "../board/sysfs.h"
+#include "../board/port.h"
 #include "migrate.h"
 #include "record.h"
 
@@ -242,37 +241,6 @@ static void run_random(Tally *tally, int number)
     }
 }
 
-static char port_path[PATH_MAX];
-static int port_wanted;
-
-static void find_port(const char *name)
-{
-    int device, port;
-
-    if (sscanf(name, "vport%dp%d", &device, &port) == 2 && port == port_wanted) {
-        snprintf(port_path, sizeof(port_path), "/dev/%s", name);
-    }
-}
-
-/* Opens the port @number, which the driver makes some time after the device is bound. */
-static int open_port(int number)
-{
-    struct pollfd created = {.fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC), .events = POLLIN};
-    char events[4096];
-    int fd;
-
-    inotify_add_watch(created.fd, "/dev", IN_CREATE);
-    port_wanted = number;
-    for_each("/sys/class/virtio-ports", find_port);
-    while ((fd = open(port_path, O_RDWR | O_CLOEXEC)) < 0 && poll(&created, 1, -1) > 0) {
-        while (read(created.fd, events, sizeof(events)) > 0) {
-        }
-        for_each("/sys/class/virtio-ports", find_port);
-    }
-    close(created.fd);
-    return fd;
-}
-
 /*
  * Answers as the guest agent does. Who asks may ask again if the guest moved before it had an
  * answer, as the agent's clients do; that is no error here.
@@ -280,7 +248,7 @@ static int open_port(int number)
 static void run_ping(Tally *tally, int number)
 {
     static unsigned char message[MESSAGE_BYTES] __attribute__((aligned(8)));
-    int fd = open_port(PING_PORT);
+    int fd = port_open(PING_PORT);
     uint64_t wanted = 0, got;
 
     (void)number;
@@ -306,7 +274,7 @@ static void run_ping(Tally *tally, int number)
 static void run_flow(Tally *tally, int number)
 {
     static unsigned char message[MESSAGE_BYTES] __attribute__((aligned(8)));
-    int fd = open_port(FLOW_PORT);
+    int fd = port_open(FLOW_PORT);
 
     (void)number;
     for (uint64_t seq = 0;; seq++) {

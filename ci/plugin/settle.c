@@ -54,13 +54,6 @@ Settle *settle_new(void)
     return settle;
 }
 
-void settle_free(Settle *settle)
-{
-    g_hash_table_unref(settle->devices);
-    g_byte_array_unref(settle->buffer);
-    g_free(settle);
-}
-
 static Device *device_at(Settle *settle, guint64 base)
 {
     Device *device = g_hash_table_lookup(settle->devices, &base);

@@ -15,8 +15,8 @@
 
 typedef struct Settle Settle;
 
+/* For the life of the plugin, which is QEMU's. */
 Settle *settle_new(void);
-void settle_free(Settle *settle);
 
 /*
  * The guest has accessed the device register at @phys (virtual address @vaddr) in the region that
