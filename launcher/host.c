@@ -496,21 +496,24 @@ static long pid_in_file(const char *pidfile)
     return (long)g_ascii_strtoll(text, NULL, 10);
 }
 
-gboolean host_pidfile_locked(const char *pidfile, long *pid, GError **error)
+gboolean host_pidfile_locked(const char *pidfile, long *pid, guint *owner, GError **error)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    struct stat st;
     int fd = open(pidfile, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
     int failed;
 
     if (fd < 0)
         return errno != ENOENT && missing(error, "pidfile", pidfile, g_strerror(errno));
     /* QEMU's lock is of the process, but this asks without one of ours to lose at close(). */
-    failed = fcntl(fd, F_OFD_GETLK, &lock) < 0 ? errno : 0;
+    failed = fcntl(fd, F_OFD_GETLK, &lock) < 0 || fstat(fd, &st) < 0 ? errno : 0;
     close(fd);
     if (failed)
         return missing(error, "pidfile", pidfile, g_strerror(failed));
     if (lock.l_type == F_UNLCK)
         return FALSE;
+    if (owner)
+        *owner = st.st_uid;
     *pid = lock.l_pid > 0 ? (long)lock.l_pid : pid_in_file(pidfile);
     return TRUE;
 }
@@ -520,7 +523,7 @@ gboolean host_check_not_running(const char *id, const char *pidfile, GError **er
     GError *cause = NULL;
     long pid;
 
-    if (host_pidfile_locked(pidfile, &pid, &cause))
+    if (host_pidfile_locked(pidfile, &pid, NULL, &cause))
         g_set_error(error, HOST_ERROR, HOST_ERROR_RUNNING,
                     "guest %s runs already, as process %ld (%s is locked)", id, pid, pidfile);
     else if (!cause)

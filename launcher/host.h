@@ -143,11 +143,11 @@ gboolean host_check_disk(const char *path, gboolean device, gboolean readonly, G
 gboolean host_make_runtime_dir(const char *dir, guint uid, gboolean *made, GError **error);
 
 /*
- * Whether a QEMU holds the lock on @pidfile, and then its process id in @pid. QEMU keeps that lock
- * for as long as it lives, so that a file left by a crash does not count. FALSE with @error when
- * the file is there and cannot be asked.
+ * Whether a QEMU holds the lock on @pidfile, and then its process id in @pid, and in @owner (or
+ * NULL) whose file it is. QEMU keeps that lock for as long as it lives, so that a file left by a
+ * crash does not count. FALSE with @error when the file is there and cannot be asked.
  */
-gboolean host_pidfile_locked(const char *pidfile, long *pid, GError **error);
+gboolean host_pidfile_locked(const char *pidfile, long *pid, guint *owner, GError **error);
 
 /* HOST_ERROR_RUNNING when a QEMU holds the lock on @pidfile. */
 gboolean host_check_not_running(const char *id, const char *pidfile, GError **error);

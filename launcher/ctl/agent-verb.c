@@ -18,7 +18,7 @@ static gboolean run_program(Request *request, Agent *agent, gint64 deadline, GEr
     }
     fwrite(result.out, 1, result.out_size, stdout);
     fwrite(result.err, 1, result.err_size, stderr);
-    request->status = result.code;
+    request->status = MIN((guint)result.code, 255); /* all that a status can be */
     return result.code == 0 || ctl_fail(error, CTL_ERROR_EXIT, "exit status %d", result.code);
 }
 

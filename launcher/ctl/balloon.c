@@ -25,6 +25,7 @@ static gboolean wait_for(Qmp *qmp, gint64 target, gint64 deadline, GError **erro
 
     for (;;) {
         g_autoptr(JsonObject) event = NULL;
+        g_autoptr(GError) cause = NULL;
 
         if (!ask_number(qmp, "query-balloon", "actual", &actual, deadline, error)) {
             return FALSE;
@@ -32,7 +33,11 @@ static gboolean wait_for(Qmp *qmp, gint64 target, gint64 deadline, GError **erro
         if (actual == target) {
             return TRUE;
         }
-        event = qmp_wait_event(qmp, "BALLOON_CHANGE", deadline, NULL);
+        event = qmp_wait_event(qmp, "BALLOON_CHANGE", deadline, &cause);
+        if (!event && !g_error_matches(cause, G_IO_ERROR, G_IO_ERROR_TIMED_OUT)) {
+            g_propagate_error(error, g_steal_pointer(&cause));
+            return FALSE;
+        }
         if (!event) {
             g_set_error(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
                         "the guest has come to %" G_GINT64_FORMAT " MiB, not to %" G_GINT64_FORMAT

@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #define LINE_MAX_BYTES (16 * 1024 * 1024)
+#define DEPTH_MAX 64 /* of objects and arrays in each other; the parser calls itself for each */
+#define CONNECT_SECONDS 5 /* for a listener whose queue is full */
 
 struct Channel {
     int fd;
@@ -25,6 +27,21 @@ static gboolean fail_errno(const Channel *channel, const char *what, GError **er
     return FALSE;
 }
 
+/* The timeout for sending holds for connect() too. */
+static gboolean connect_in_time(int fd, const struct sockaddr_un *addr)
+{
+    const struct timeval timeout = {.tv_sec = CONNECT_SECONDS}, none = {0};
+    int rc;
+
+    if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) < 0) {
+        return FALSE;
+    }
+    do {
+        rc = connect(fd, (const struct sockaddr *)addr, sizeof(*addr));
+    } while (rc < 0 && errno == EINTR);
+    return rc == 0 && setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &none, sizeof(none)) == 0;
+}
+
 int unix_connect(const char *path, GError **error)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
@@ -37,10 +54,10 @@ int unix_connect(const char *path, GError **error)
         return -1;
     }
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0) {
+    if (fd >= 0 && connect_in_time(fd, &addr)) {
         return fd;
     }
-    saved = errno;
+    saved = errno == EAGAIN ? ETIMEDOUT : errno;
     g_set_error(error, G_IO_ERROR, g_io_error_from_errno(saved), "%s: %s", path, g_strerror(saved));
     if (fd >= 0) {
         close(fd);
@@ -85,12 +102,12 @@ static gboolean wait_for(Channel *channel, short events, gint64 deadline, GError
 
     for (;;) {
         gint64 left = deadline - g_get_monotonic_time();
-        int rc = poll(&pfd, 1, left > 0 ? (int)MIN((left + 999) / 1000, G_MAXINT) : 0);
+        int rc = left > 0 ? poll(&pfd, 1, (int)MIN((left + 999) / 1000, G_MAXINT)) : 0;
 
         if (rc > 0) {
             return TRUE;
         }
-        if (rc == 0) {
+        if (rc == 0) { /* also when there is ever more to read */
             g_set_error(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT, "%s: no answer in time",
                         channel->path);
             return FALSE;
@@ -143,18 +160,36 @@ gboolean channel_send(Channel *channel, const char *command, const char *argumen
     return send_all(channel, line, strlen(line), deadline, error);
 }
 
+/* A guest can write what it likes, and the parser has no limit of its own. */
+static gboolean is_too_deep(const char *line, gsize size)
+{
+    gboolean in_string = FALSE;
+    int depth = 0;
+
+    for (gsize i = 0; i < size && depth <= DEPTH_MAX; i++) {
+        if (in_string && line[i] == '\\') {
+            i++;
+        } else if (line[i] == '"') {
+            in_string = !in_string;
+        } else if (!in_string) {
+            depth += (line[i] == '[' || line[i] == '{') - (line[i] == ']' || line[i] == '}');
+        }
+    }
+    return depth > DEPTH_MAX;
+}
+
 static JsonObject *parse_line(const Channel *channel, const char *line, gsize size, GError **error)
 {
     g_autoptr(JsonParser) parser = json_parser_new();
     g_autoptr(GError) local = NULL;
     JsonNode *root = NULL;
 
-    if (json_parser_load_from_data(parser, line, size, &local)) {
+    if (!is_too_deep(line, size) && json_parser_load_from_data(parser, line, size, &local)) {
         root = json_parser_get_root(parser);
     }
     if (!root || !JSON_NODE_HOLDS_OBJECT(root)) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "%s: no JSON object came: %s",
-                    channel->path, local ? local->message : "another value");
+                    channel->path, local ? local->message : "another value, or one too deep");
         return NULL;
     }
     return json_node_dup_object(root);

@@ -11,7 +11,10 @@
  * microseconds of g_get_monotonic_time().
  */
 
-/* A stream socket connected to the unix socket at @path, or -1 with @error. Close-on-exec. */
+/*
+ * A stream socket connected to the unix socket at @path, or -1 with @error, G_IO_ERROR_TIMED_OUT
+ * when nobody there takes connections. Close-on-exec.
+ */
 int unix_connect(const char *path, GError **error);
 
 typedef struct Channel Channel;

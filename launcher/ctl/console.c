@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <termios.h>
@@ -40,14 +41,16 @@ static GByteArray *ring_read(Qmp *qmp, const char *ring, gint64 deadline, GError
 {
     g_autofree char *arguments = channel_arguments(
         "{'device': <%s>, 'size': <%x>, 'format': <'base64'>}", ring, (gint64)LOG_BYTES);
-    g_autoptr(JsonNode) answer = qmp_execute(qmp, "ringbuf-read", arguments, deadline, error);
+    g_autoptr(JsonNode) answer =
+        qmp_ask(qmp, "ringbuf-read", arguments, JSON_NODE_VALUE, deadline, error);
+    g_autofree char *text = answer ? json_node_dup_string(answer) : NULL;
     guchar *bytes;
     gsize size;
 
     if (!answer) {
         return NULL;
     }
-    bytes = g_base64_decode(json_node_get_string(answer), &size);
+    bytes = g_base64_decode(text ? text : "", &size);
     return g_byte_array_new_take(bytes, size);
 }
 
@@ -90,7 +93,8 @@ static gboolean wait_connected(Qmp *qmp, guint64 serial, gint64 deadline, GError
     g_autofree char *label = g_strdup_printf("serial%u-socket", (guint)serial);
 
     do {
-        g_autoptr(JsonNode) answer = qmp_execute(qmp, "query-chardev", NULL, deadline, error);
+        g_autoptr(JsonNode) answer =
+            qmp_ask(qmp, "query-chardev", NULL, JSON_NODE_ARRAY, deadline, error);
 
         if (!answer) {
             return FALSE;
@@ -176,12 +180,14 @@ static gboolean pass(int from, int to, char leave)
     return n > 0 && write_all(to, buffer, key ? (gsize)(key - buffer) : (gsize)n) && !key;
 }
 
-static void attach(int fd, char leave)
+/* A signal ends it; those are blocked but for while it waits (@waiting), or one could come just
+ * before. */
+static void attach(int fd, char leave, const sigset_t *waiting)
 {
     struct pollfd pfds[] = {{.fd = STDIN_FILENO, .events = POLLIN}, {.fd = fd, .events = POLLIN}};
 
     while (!terminated) {
-        if (poll(pfds, G_N_ELEMENTS(pfds), -1) < 0) {
+        if (ppoll(pfds, G_N_ELEMENTS(pfds), NULL, waiting) < 0) {
             if (errno != EINTR) {
                 return;
             }
@@ -205,19 +211,25 @@ static void on_signal(int signal)
 /* A terminal that is left raw is of no use to its user. */
 static void attach_terminal(int fd, char leave)
 {
+    static const int ends[] = {SIGTERM, SIGHUP, SIGINT, SIGQUIT};
     struct sigaction action = {.sa_handler = on_signal};
     struct termios saved, raw;
+    sigset_t blocked, waiting;
 
     if (tcgetattr(STDIN_FILENO, &saved) < 0) {
-        attach(fd, leave);
+        attach(fd, leave, NULL);
         return;
     }
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
+    sigemptyset(&blocked);
+    for (gsize i = 0; i < G_N_ELEMENTS(ends); i++) {
+        sigaction(ends[i], &action, NULL);
+        sigaddset(&blocked, ends[i]);
+    }
+    sigprocmask(SIG_BLOCK, &blocked, &waiting);
     raw = saved;
     cfmakeraw(&raw);
     tcsetattr(STDIN_FILENO, TCSANOW, &raw);
-    attach(fd, leave);
+    attach(fd, leave, &waiting);
     tcsetattr(STDIN_FILENO, TCSANOW, &saved);
     fputc('\n', stdout);
 }
@@ -235,7 +247,8 @@ gboolean ctl_console(Request *request, GError **error)
     if (request->log) {
         g_autoptr(GByteArray) log = read_log(guest, request->serial, FALSE, error);
 
-        return log && write_all(STDOUT_FILENO, (char *)log->data, log->len);
+        return log && (write_all(STDOUT_FILENO, (char *)log->data, log->len) ||
+                       ctl_fail(error, CTL_ERROR_FAILED, "standard output: %s", g_strerror(errno)));
     }
     if (!g_file_test(path, G_FILE_TEST_EXISTS)) {
         return ctl_fail(error, CTL_ERROR_FAILED, "guest %s has no %s (%s: socket in its config)",

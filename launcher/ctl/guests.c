@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "host.h"
+#include "output.h"
 
 #define SYSTEM_DIR "/run"
 #define DIR_NAME "microvm" /* "microvm-NAME" for those of a user */
@@ -101,20 +102,22 @@ static char *find_name(long pid)
 }
 
 /*
- * Whether process @pid belongs to whom @pidfile does: a QEMU that a guest has taken over can write
- * any number into its pidfile, and is not to have us end other people's processes.
+ * The process that holds the lock on @pidfile, in @pid, if it belongs to whom the file does: a QEMU
+ * that a guest has taken over can write any number into its pidfile, and is not to have us end
+ * other people's processes.
  */
-static gboolean same_owner(const char *pidfile, long pid)
+static gboolean find_process(const char *pidfile, long *pid)
 {
-    g_autofree char *path = g_strdup_printf("/proc/%ld/status", pid), *text = NULL;
+    g_autofree char *path = NULL, *text = NULL;
     const char *uid;
-    struct stat st;
+    guint owner;
 
-    if (stat(pidfile, &st) < 0 || !g_file_get_contents(path, &text, NULL, NULL)) {
+    if (!host_pidfile_locked(pidfile, pid, &owner, NULL)) {
         return FALSE;
     }
-    uid = strstr(text, "\nUid:\t");
-    return uid && strtoul(uid + strlen("\nUid:\t"), NULL, 10) == st.st_uid;
+    path = g_strdup_printf("/proc/%ld/status", *pid);
+    uid = g_file_get_contents(path, &text, NULL, NULL) ? strstr(text, "\nUid:\t") : NULL;
+    return uid && strtoul(uid + strlen("\nUid:\t"), NULL, 10) == owner;
 }
 
 /* The guest of the pidfile DIR/NAME, or NULL: another file, a file that a crash has left. */
@@ -125,8 +128,7 @@ static Guest *guest_of_file(const char *dir, const char *name)
     Guest *guest;
     long pid;
 
-    if (digits == 0 || strcmp(name + digits, ".pid") != 0 ||
-        !host_pidfile_locked(path, &pid, NULL) || !same_owner(path, pid)) {
+    if (digits == 0 || strcmp(name + digits, ".pid") != 0 || !find_process(path, &pid)) {
         return NULL;
     }
     guest = g_new0(Guest, 1);
@@ -234,9 +236,10 @@ Qmp *guest_qmp(const Guest *guest, gint64 deadline, GError **error)
 
 char *guest_state(Qmp *qmp, gint64 deadline, GError **error)
 {
-    g_autoptr(JsonNode) answer = qmp_execute(qmp, "query-status", NULL, deadline, error);
+    g_autoptr(JsonNode) answer =
+        qmp_ask(qmp, "query-status", NULL, JSON_NODE_OBJECT, deadline, error);
 
-    return answer ? g_strdup(json_object_get_string_member_with_default(
+    return answer ? output_clean(json_object_get_string_member_with_default(
                         json_node_get_object(answer), "status", "unknown"))
                   : NULL;
 }
@@ -253,7 +256,7 @@ int guest_pidfd(const Guest *guest, GError **error)
         return -1;
     }
     /* Still the guest's: the number had not gone to another process before. */
-    if (host_pidfile_locked(pidfile, &pid, NULL) && pid == guest->pid && same_owner(pidfile, pid)) {
+    if (find_process(pidfile, &pid) && pid == guest->pid) {
         return fd;
     }
     close(fd);

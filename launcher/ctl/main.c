@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -301,6 +302,7 @@ static int exit_status(const Request *request, const GError *error)
     if (g_error_matches(error, CTL_ERROR, CTL_ERROR_EXIT)) {
         return request->status;
     }
+    g_return_val_if_fail(error, EXIT_FAILED);
     output_say("%s", error->message);
     if (g_error_matches(error, CTL_ERROR, CTL_ERROR_USAGE)) {
         return EXIT_USAGE;
@@ -321,6 +323,7 @@ int main(int argc, char **argv)
     Given given = 0;
     gsize verb = 0;
 
+    signal(SIGPIPE, SIG_IGN); /* a reader that has gone is not to end a move half-way */
     good = read_words(argc, argv, &request, words, &given, &help, &error) &&
            (help ||
             (check(&request, words, given, &verb, &error) && verbs[verb].run(&request, &error)));

@@ -22,6 +22,7 @@ typedef struct {
     Qmp *qmp;
     gboolean was_running;
     gboolean terminal;
+    gboolean late;    /* cancelled by --timeout */
     char *status;     /* of the last look */
     JsonObject *info; /* all of it */
 } Move;
@@ -48,7 +49,8 @@ static gint64 soon(void)
 /* One look at how far it is. */
 static gboolean look(Move *move, GError **error)
 {
-    g_autoptr(JsonNode) answer = qmp_execute(move->qmp, "query-migrate", NULL, soon(), error);
+    g_autoptr(JsonNode) answer =
+        qmp_ask(move->qmp, "query-migrate", NULL, JSON_NODE_OBJECT, soon(), error);
 
     if (!answer) {
         return FALSE;
@@ -57,7 +59,7 @@ static gboolean look(Move *move, GError **error)
     g_clear_pointer(&move->status, g_free);
     move->info = json_node_dup_object(answer);
     move->status =
-        g_strdup(json_object_get_string_member_with_default(move->info, "status", "none"));
+        output_clean(json_object_get_string_member_with_default(move->info, "status", "none"));
     return TRUE;
 }
 
@@ -132,6 +134,7 @@ static gboolean follow(Move *move, const char **why, GError **error)
         }
         now = g_get_monotonic_time();
         if (!*why && (interrupted || now > deadline)) {
+            move->late = !interrupted;
             *why = interrupted ? "interrupted" : "it took longer than --timeout allows";
             if (!cancel(move, error)) {
                 return FALSE;
@@ -177,9 +180,11 @@ static gboolean go_back(Move *move, const char *why, GError **error)
             return FALSE;
         }
         if (!move->was_running || strcmp(state, "running") == 0) {
-            return ctl_fail(error, CTL_ERROR_FAILED,
-                            "guest %s was not moved (%s); it goes on here%s", move->guest->id,
-                            why ? why : reason, move->was_running ? "" : ", paused as it was");
+            g_set_error(error, move->late ? G_IO_ERROR : CTL_ERROR,
+                        move->late ? (int)G_IO_ERROR_TIMED_OUT : (int)CTL_ERROR_FAILED,
+                        "guest %s was not moved (%s); it goes on here%s", move->guest->id,
+                        why ? why : reason, move->was_running ? "" : ", paused as it was");
+            return FALSE;
         }
         if (strcmp(state, "finish-migrate") != 0) {
             return ctl_fail(error, CTL_ERROR_FAILED,
@@ -217,8 +222,11 @@ static gboolean move_guest(Move *move, GError **error)
 
     if (!set_up(move, error) ||
         !qmp_run(move->qmp, "migrate", channel_arguments("{'uri': <%s>}", move->request->to),
-                 soon(), error) ||
-        !follow(move, &why, error)) {
+                 soon(), error)) {
+        return FALSE;
+    }
+    if (!follow(move, &why, error)) {
+        g_prefix_error(error, "guest %s may still be moving (migrate --cancel): ", move->guest->id);
         return FALSE;
     }
     if (strcmp(move->status, "completed") == 0) {

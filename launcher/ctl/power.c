@@ -54,19 +54,15 @@ static gboolean press_button(const Guest *guest, gint64 deadline, GError **error
     return qmp_run(qmp, "system_powerdown", NULL, deadline, error);
 }
 
-/* QEMU ends at once, with its disks flushed; if it has not in @seconds, by SIGKILL. */
+/* SIGTERM is to QEMU as "quit", with its disks flushed, but waits for no other client of the
+ * monitor. */
 static gboolean end_now(const Guest *guest, int pidfd, double seconds, GError **error)
 {
-    gint64 deadline = channel_deadline(seconds);
-    g_autoptr(Qmp) qmp = guest_qmp(guest, deadline, NULL);
-
-    if (qmp) {
-        qmp_run(qmp, "quit", NULL, deadline, NULL);
-    }
-    if (pidfd_wait(pidfd, qmp ? deadline : 0)) {
+    syscall(SYS_pidfd_send_signal, pidfd, SIGTERM, NULL, 0);
+    if (pidfd_wait(pidfd, channel_deadline(seconds))) {
         return TRUE;
     }
-    output_say("QEMU does not answer; killing process %ld", guest->pid);
+    output_say("QEMU does not end; killing process %ld", guest->pid);
     syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
     if (pidfd_wait(pidfd, channel_deadline(KILL_SECONDS))) {
         return TRUE;
@@ -160,7 +156,18 @@ gboolean ctl_pause(Request *request, GError **error)
     return tell(request, "stop", error);
 }
 
+/* A guest that was moved runs elsewhere, on the same disks. */
 gboolean ctl_resume(Request *request, GError **error)
 {
-    return tell(request, "cont", error);
+    gint64 deadline = channel_deadline(request->timeout);
+    g_autoptr(Guest) guest = guest_find(request, error);
+    g_autoptr(Qmp) qmp = guest ? guest_qmp(guest, deadline, error) : NULL;
+    g_autofree char *state = qmp ? guest_state(qmp, deadline, error) : NULL;
+
+    if (g_strcmp0(state, "postmigrate") == 0) {
+        return ctl_fail(error, CTL_ERROR_FAILED,
+                        "guest %s was moved away, and must not run here too; 'microvm-ctl stop %s'",
+                        guest->id, guest->id);
+    }
+    return state && qmp_run(qmp, "cont", NULL, deadline, error);
 }

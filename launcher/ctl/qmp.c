@@ -74,6 +74,19 @@ JsonNode *qmp_execute(Qmp *qmp, const char *command, const char *arguments, gint
     }
 }
 
+JsonNode *qmp_ask(Qmp *qmp, const char *command, const char *arguments, JsonNodeType type,
+                  gint64 deadline, GError **error)
+{
+    g_autoptr(JsonNode) answer = qmp_execute(qmp, command, arguments, deadline, error);
+
+    if (!answer || json_node_get_node_type(answer) == type) {
+        return g_steal_pointer(&answer);
+    }
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "%s: the answer is of another type",
+                command);
+    return NULL;
+}
+
 gboolean qmp_run(Qmp *qmp, const char *command, char *arguments, gint64 deadline, GError **error)
 {
     g_autofree char *text = arguments;

@@ -27,6 +27,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Qmp, qmp_free)
 JsonNode *qmp_execute(Qmp *qmp, const char *command, const char *arguments, gint64 deadline,
                       GError **error);
 
+/* qmp_execute() for an answer of that type; another one is G_IO_ERROR_INVALID_DATA. */
+JsonNode *qmp_ask(Qmp *qmp, const char *command, const char *arguments, JsonNodeType type,
+                  gint64 deadline, GError **error);
+
 /* The same for a command whose answer does not matter; takes @arguments, as from
  * channel_arguments().
  */

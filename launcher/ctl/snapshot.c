@@ -44,6 +44,8 @@ static const char *image_name(JsonObject *node)
 /* Nodes that hold a disk's format; under them is one for the file, above it one that throttles. */
 static gboolean find_devices(Disks *disks, GError **error)
 {
+    static const char *const not_formats[] = {"file", "host_device", "rbd", "throttle", NULL};
+
     for (guint i = 0; i < json_array_get_length(disks->nodes); i++) {
         JsonObject *node = node_at(disks, i);
         const char *driver = get_string(node, "drv");
@@ -53,11 +55,11 @@ static gboolean find_devices(Disks *disks, GError **error)
         }
         if (strcmp(driver, "qcow2") == 0) {
             g_ptr_array_add(disks->devices, g_strdup(get_string(node, "node-name")));
-        } else if (strcmp(driver, "raw") == 0) {
+        } else if (!g_strv_contains(not_formats, driver)) {
             return ctl_fail(error, CTL_ERROR_FAILED,
-                            "%s is raw; for snapshots, every disk that the guest can write to must "
+                            "%s is %s; for snapshots, every disk that the guest can write to must "
                             "be qcow2",
-                            image_name(node));
+                            image_name(node), driver);
         }
     }
     if (disks->devices->len == 0) {
@@ -78,8 +80,8 @@ static gboolean open_disks(Disks *disks, const Request *request, GError **error)
     if (!disks->qmp) {
         return FALSE;
     }
-    answer = qmp_execute(disks->qmp, "query-named-block-nodes", "{\"flat\": true}", disks->deadline,
-                         error);
+    answer = qmp_ask(disks->qmp, "query-named-block-nodes", "{\"flat\": true}", JSON_NODE_ARRAY,
+                     disks->deadline, error);
     if (!answer) {
         return FALSE;
     }
@@ -115,43 +117,70 @@ static gboolean has_snapshot(const Disks *disks, const char *tag)
     return FALSE;
 }
 
-/* Whether job JOB is over, and then in @message what went wrong. */
-static gboolean job_over(const Disks *disks, gboolean *over, char **message, GError **error)
+/* Job JOB, which is part of @jobs; or NULL. */
+static JsonObject *find_job(JsonArray *jobs)
 {
-    g_autoptr(JsonNode) answer =
-        qmp_execute(disks->qmp, "query-jobs", NULL, disks->deadline, error);
-    JsonArray *jobs = answer ? json_node_get_array(answer) : NULL;
-
-    for (guint i = 0; jobs && i < json_array_get_length(jobs); i++) {
+    for (guint i = 0; i < json_array_get_length(jobs); i++) {
         JsonObject *job = json_array_get_object_element(jobs, i);
 
         if (strcmp(get_string(job, "id"), JOB) == 0) {
-            *over = strcmp(get_string(job, "status"), "concluded") == 0;
-            *message = g_strdup(json_object_get_string_member_with_default(job, "error", NULL));
-            return TRUE;
+            return job;
         }
     }
-    return jobs && ctl_fail(error, CTL_ERROR_FAILED, "QEMU has lost the job");
+    return NULL;
 }
 
+static JsonArray *query_jobs(const Disks *disks, GError **error)
+{
+    g_autoptr(JsonNode) answer =
+        qmp_ask(disks->qmp, "query-jobs", NULL, JSON_NODE_ARRAY, disks->deadline, error);
+
+    return answer ? json_array_ref(json_node_get_array(answer)) : NULL;
+}
+
+static gboolean is_concluded(JsonObject *job)
+{
+    return strcmp(get_string(job, "status"), "concluded") == 0;
+}
+
+static gboolean dismiss(const Disks *disks, GError **error)
+{
+    return qmp_run(disks->qmp, "job-dismiss", channel_arguments("{'id': <%s>}", JOB),
+                   disks->deadline, error);
+}
+
+/* One that nobody has waited for, since it took too long or microvm-ctl was interrupted. */
+static gboolean clear_old_job(const Disks *disks, GError **error)
+{
+    g_autoptr(JsonArray) jobs = query_jobs(disks, error);
+    JsonObject *job = jobs ? find_job(jobs) : NULL;
+
+    if (job && !is_concluded(job)) {
+        return ctl_fail(error, CTL_ERROR_FAILED, "an earlier snapshot command is still at work");
+    }
+    return jobs && (!job || dismiss(disks, error));
+}
+
+/* Until JOB is over, and then in @message what went wrong. */
 static gboolean wait_job(const Disks *disks, char **message, GError **error)
 {
-    gboolean over = FALSE;
-
-    while (job_over(disks, &over, message, error)) {
+    for (;;) {
+        g_autoptr(JsonArray) jobs = query_jobs(disks, error);
+        JsonObject *job = jobs ? find_job(jobs) : NULL;
         g_autoptr(JsonObject) event = NULL;
 
-        if (over) {
-            return qmp_run(disks->qmp, "job-dismiss", channel_arguments("{'id': <%s>}", JOB),
-                           disks->deadline, error);
+        if (!job) {
+            return jobs && ctl_fail(error, CTL_ERROR_FAILED, "QEMU has lost the job");
         }
-        g_clear_pointer(message, g_free);
+        if (is_concluded(job)) {
+            *message = g_strdup(json_object_get_string_member_with_default(job, "error", NULL));
+            return dismiss(disks, error);
+        }
         event = qmp_wait_event(disks->qmp, "JOB_STATUS_CHANGE", disks->deadline, error);
         if (!event) {
             return FALSE;
         }
     }
-    return FALSE;
 }
 
 /* QEMU does it as a job, whose failure the commands themselves do not tell. */
@@ -167,6 +196,10 @@ static gboolean run_job(const Disks *disks, const char *command, const char *tag
             : channel_arguments("{'job-id': <%s>, 'tag': <%s>, 'devices': <%^as>}", JOB, tag,
                                 devices);
 
+    if (!clear_old_job(disks, error)) {
+        g_free(arguments);
+        return FALSE;
+    }
     if (!qmp_run(disks->qmp, command, arguments, disks->deadline, error) ||
         !wait_job(disks, &message, error)) {
         return FALSE;

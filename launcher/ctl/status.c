@@ -29,7 +29,7 @@ static const char *get_string(JsonObject *object, const char *member)
 static JsonArray *ask_array(Qmp *qmp, const char *command, const char *arguments, gint64 deadline,
                             GError **error)
 {
-    g_autoptr(JsonNode) answer = qmp_execute(qmp, command, arguments, deadline, error);
+    g_autoptr(JsonNode) answer = qmp_ask(qmp, command, arguments, JSON_NODE_ARRAY, deadline, error);
 
     return answer ? json_array_ref(json_node_get_array(answer)) : NULL;
 }

@@ -85,6 +85,14 @@ static void interrupt_client(int fd)
     kill(peer.pid, SIGINT);
 }
 
+/* Until whoever reads it has gone. */
+static void flood(int fd, const char *line)
+{
+    while (write(fd, line, strlen(line)) > 0) {
+    }
+    _exit(0);
+}
+
 static void answer(Fake *fake, int fd, const char *command)
 {
     const FakeStep *step = find_step(fake, command);
@@ -101,6 +109,8 @@ static void answer(Fake *fake, int fd, const char *command)
         return;
     if (step->action == FAKE_END)
         _exit(0);
+    if (step->action == FAKE_FLOOD)
+        flood(fd, step->reply);
     if (step->action == FAKE_INTERRUPT)
         interrupt_client(fd);
     text = step->action == FAKE_ERROR
@@ -110,7 +120,7 @@ static void answer(Fake *fake, int fd, const char *command)
 }
 
 /* What every session starts with is not the test's business. */
-static gboolean is_start(int fd, const char *command, JsonObject *object)
+static gboolean is_start(Fake *fake, int fd, const char *command, JsonObject *object)
 {
     g_autofree char *text = NULL;
 
@@ -118,7 +128,7 @@ static gboolean is_start(int fd, const char *command, JsonObject *object)
         say(fd, "{\"return\": {}}\n");
         return TRUE;
     }
-    if (strcmp(command, "guest-sync-delimited") != 0)
+    if (strcmp(command, "guest-sync-delimited") != 0 || find_step(fake, command))
         return FALSE;
     text = g_strdup_printf(
         "\xff{\"return\": %" G_GINT64_FORMAT "}\n",
@@ -135,7 +145,7 @@ static void take_line(Fake *fake, int fd, const char *line)
     g_autofree char *arguments = NULL;
 
     g_assert_nonnull(command);
-    if (is_start(fd, command, object))
+    if (is_start(fake, fd, command, object))
         return;
     if (json_object_has_member(object, "arguments"))
         arguments = json_to_string(json_object_get_member(object, "arguments"), FALSE);
@@ -206,6 +216,8 @@ static void run(const FakeGuest *guest, const char *dir, int ready)
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     signal(SIGPIPE, SIG_IGN);
+    if (guest->deaf)
+        signal(SIGTERM, SIG_IGN);
     for (int i = 0; i < SOCKETS; i++)
         fake.input[i] = g_string_new(NULL);
     fake.log = fopen(log, "w");

@@ -15,6 +15,7 @@ typedef enum {
     FAKE_MUTE,      /* no answer, ever */
     FAKE_END,       /* ends instead of an answer */
     FAKE_INTERRUPT, /* sends SIGINT to whoever asks, and answers */
+    FAKE_FLOOD,     /* ->reply, a line, again and again for as long as it is read */
 } FakeAction;
 
 /* The answer to @command; of several for one command each is used once, the last for good. */
@@ -29,6 +30,7 @@ typedef struct {
     const char *name;
     const FakeStep *steps; /* ends with a NULL command */
     gboolean agent;        /* has an agent, which takes the same steps */
+    gboolean deaf;         /* does not end by SIGTERM */
     const char *console;   /* what the console prints to whoever connects; NULL: no console */
 } FakeGuest;
 

@@ -263,16 +263,16 @@ static void test_status(Fixture *f, gconstpointer data)
 static void test_tell(Fixture *f, gconstpointer data)
 {
     static const char *const verbs[][2] = {
-        {"reset", "system_reset\n"}, {"pause", "stop\n"}, {"resume", "cont\n"}};
+        {"reset", "system_reset\n"}, {"pause", "stop\n"}, {"resume", "query-status\ncont\n"}};
 
     (void)data;
     for (gsize i = 0; i < G_N_ELEMENTS(verbs); i++) {
-        START(f, {.command = "system_reset"}, {.command = "stop"}, {.command = "cont"});
+        START(f, RUNNING, {.command = "system_reset"}, {.command = "stop"}, {.command = "cont"});
         RUN(f, verbs[i][0], "7");
         assert_done(f, "");
         assert_told(f, verbs[i][1]);
     }
-    START(f, {"cont", FAKE_ERROR, "Resetting the Virtual Machine is required", NULL});
+    START(f, RUNNING, {"cont", FAKE_ERROR, "Resetting the Virtual Machine is required", NULL});
     RUN(f, "resume", "7");
     assert_ended(f, 1, "", "microvm-ctl: cont: Resetting the Virtual Machine is required\n");
     START(f, {"stop", FAKE_MUTE, NULL, NULL});
@@ -325,10 +325,9 @@ static void test_shutdown_button(Fixture *f, gconstpointer data)
     RUN(f, "shutdown", "7", "--timeout", "0.2");
     assert_refused(f, 4, "guest 7 did not shut down in 0.2 s; --force");
     assert_told(f, "query-status\nsystem_powerdown\n");
-    START(f, RUNNING, {.command = "system_powerdown"}, {"quit", FAKE_END, NULL, NULL});
+    START(f, RUNNING, {.command = "system_powerdown"});
     RUN(f, "shutdown", "7", "--timeout", "0.2", "--force");
     assert_refused(f, 0, "guest 7 did not shut down; ending it");
-    assert_told(f, "query-status\nsystem_powerdown\nquit\n");
     assert_gone(f);
     START(f, STATE("paused"));
     RUN(f, "shutdown", "7");
@@ -337,14 +336,17 @@ static void test_shutdown_button(Fixture *f, gconstpointer data)
 
 static void test_stop(Fixture *f, gconstpointer data)
 {
+    static const FakeStep none[] = {{0}};
+    static const FakeGuest deaf = {.steps = none, .deaf = TRUE};
+
     (void)data;
-    START(f, {"quit", FAKE_END, NULL, NULL});
+    START(f, RUNNING);
     RUN(f, "stop", "7");
     assert_done(f, "");
     assert_gone(f);
-    START(f, {"quit", FAKE_MUTE, NULL, NULL});
+    start(f, &deaf);
     RUN(f, "stop", "7", "--timeout", "0.2");
-    assert_refused(f, 0, "QEMU does not answer; killing process");
+    assert_refused(f, 0, "QEMU does not end; killing process");
     assert_gone(f);
 }
 
@@ -400,11 +402,12 @@ static void test_snapshot(Fixture *f, gconstpointer data)
 {
     (void)data;
     START(f, {.command = "query-named-block-nodes", .reply = NODES}, {.command = "snapshot-save"},
+          {"query-jobs", FAKE_ANSWER, "[]", NULL},
           {"query-jobs", FAKE_ANSWER, JOB("running", ""), JOB_EVENT},
           {"query-jobs", FAKE_ANSWER, JOB("concluded", ""), NULL}, {.command = "job-dismiss"});
     RUN(f, "snapshot", "7", "save", "a\"b");
     assert_done(f, "");
-    assert_told(f, "query-named-block-nodes {\"flat\":true}\n"
+    assert_told(f, "query-named-block-nodes {\"flat\":true}\nquery-jobs\n"
                    "snapshot-save {\"job-id\":\"microvm-ctl\",\"tag\":\"a\\\"b\",\"vmstate\":\"fa\""
                    ",\"devices\":[\"fa\",\"fb\"]}\nquery-jobs\nquery-jobs\n"
                    "job-dismiss {\"id\":\"microvm-ctl\"}\n");
@@ -429,11 +432,20 @@ static void test_snapshot_fails(Fixture *f, gconstpointer data)
     assert_refused(f, 1, "snapshot-load 'one': no room");
     RUN(f, "snapshot", "7", "delete", "one");
     assert_refused(f, 1, "no step for snapshot-delete");
+    START(f, {.command = "query-named-block-nodes", .reply = NODES},
+          {.command = "query-jobs", .reply = JOB("running", "")});
+    RUN(f, "snapshot", "7", "restore", "one");
+    assert_refused(f, 1, "an earlier snapshot command is still at work");
     START(f,
           {.command = "query-named-block-nodes",
            .reply = "[" NODE("fa", "qcow2", "false", "") "," NODE("fb", "raw", "false", "") "]"});
     RUN(f, "snapshot", "7", "save", "one");
     assert_refused(f, 1, "/srv/fb is raw; for snapshots, every disk");
+    START(f,
+          {.command = "query-named-block-nodes",
+           .reply = "[" NODE("fa", "qcow2", "false", "") "," NODE("fb", "vmdk", "false", "") "]"});
+    RUN(f, "snapshot", "7", "save", "one");
+    assert_refused(f, 1, "/srv/fb is vmdk; for snapshots, every disk");
     START(f, {.command = "query-named-block-nodes", .reply = "[]"});
     RUN(f, "snapshot", "7", "list");
     assert_refused(f, 1, "no qcow2 disk");
@@ -505,7 +517,7 @@ static void test_migrate_cancelled(Fixture *f, gconstpointer data)
               {.command = "migrate_cancel"},
               {"query-migrate", FAKE_ANSWER, "{\"status\": \"cancelled\"}", NULL});
         RUN(f, "migrate", "7", "--to", "unix:/there", "--timeout", timeouts[i]);
-        assert_refused(f, 1, says[i]);
+        assert_refused(f, i == 0 ? 4 : 1, says[i]);
         assert_told(f, "query-status\nquery-migrate\n" SETTINGS
                        "migrate-set-parameters {\"downtime-limit\":200,\"max-bandwidth\":0}\n"
                        "migrate {\"uri\":\"unix:/there\"}\nquery-migrate\nmigrate_cancel\n"
@@ -577,6 +589,45 @@ static void test_agent_fails(Fixture *f, gconstpointer data)
     start(f, &guest);
     RUN(f, "agent", "7", "ping");
     assert_refused(f, 1, "guest 7 has no agent");
+}
+
+/* What a hostile guest's agent says neither holds microvm-ctl up nor brings it down. */
+static void test_agent_hostile(Fixture *f, gconstpointer data)
+{
+    g_autofree char *deep = g_strnfill(1 << 20, '[');
+    FakeStep flood[] = {{"guest-sync-delimited", FAKE_FLOOD, "{}\n", NULL}, {0}};
+    FakeStep nested[] = {{"guest-info", FAKE_ANSWER, deep, NULL}, {0}};
+    FakeGuest guest = {.steps = flood, .agent = TRUE};
+
+    (void)data;
+    start(f, &guest);
+    RUN(f, "agent", "7", "ping", "--timeout", "0.3");
+    assert_refused(f, 4, "no answer in time");
+    guest.steps = nested;
+    start(f, &guest);
+    RUN(f, "agent", "7", "guest-info");
+    assert_refused(f, 1, "one too deep");
+}
+
+/* A QEMU that answers otherwise than QEMU does; one whose guest has gone elsewhere. */
+static void test_odd_answers(Fixture *f, gconstpointer data)
+{
+    static const FakeStep odd[] = {{.command = "ringbuf-read", .reply = "1"},
+                                   {.command = "ringbuf-write"},
+                                   {.command = "query-cpus-fast", .reply = "{}"},
+                                   RUNNING,
+                                   {0}};
+    FakeGuest guest = {.steps = odd, .console = ""};
+
+    (void)data;
+    start(f, &guest);
+    RUN(f, "status", "7");
+    assert_refused(f, 1, "query-cpus-fast: the answer is of another type");
+    RUN(f, "console", "7", "--log");
+    assert_done(f, "");
+    START(f, STATE("postmigrate"), {.command = "cont"});
+    RUN(f, "resume", "7");
+    assert_refused(f, 1, "guest 7 was moved away");
 }
 
 /* "early boot " was read before, "done" has come since; "done" and "live" are on the socket. */
@@ -709,6 +760,8 @@ int main(int argc, char **argv)
     add("migrate/refused", test_migrate_refused);
     add("agent", test_agent);
     add("agent/fails", test_agent_fails);
+    add("agent/hostile", test_agent_hostile);
+    add("odd-answers", test_odd_answers);
     add("console", test_console);
     add("console/plain", test_console_plain);
     add("ssh-agent", test_ssh_agent);
