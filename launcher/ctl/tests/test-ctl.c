@@ -697,7 +697,7 @@ static void test_ssh_agent(Fixture *f, gconstpointer data)
 /* Every verb and option of --help is in @text. */
 static void assert_complete(const char *help, const char *file)
 {
-    g_autoptr(GRegex) words = g_regex_new("^  (?:--)?([a-z][a-z-]+)", G_REGEX_MULTILINE, 0, NULL);
+    g_autoptr(GRegex) words = g_regex_new("^  ((?:--)?[a-z][a-z-]+)", G_REGEX_MULTILINE, 0, NULL);
     g_autoptr(GMatchInfo) match = NULL;
     g_autoptr(GString) text = g_string_new(NULL);
     g_autofree char *raw = NULL;
@@ -709,8 +709,9 @@ static void assert_complete(const char *help, const char *file)
     g_regex_match(words, help, 0, &match);
     for (; g_match_info_matches(match); g_match_info_next(match, NULL)) {
         g_autofree char *word = g_match_info_fetch(match, 1);
+        g_autofree char *whole = g_strconcat("(?<![a-z-])", word, "(?![a-z-])", NULL);
 
-        if (!strstr(text->str, word))
+        if (!g_regex_match_simple(whole, text->str, 0, 0))
             g_error("%s does not know '%s'", file, word);
         found++;
     }
