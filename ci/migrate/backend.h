@@ -14,6 +14,7 @@ typedef struct Backend Backend;
 #define BACKEND_LOG_ALL (G_GUINT64_CONSTANT(1) << 26)  /* a feature: it can log what it writes */
 #define BACKEND_LOG_SHMFD (G_GUINT64_CONSTANT(1) << 1) /* a protocol feature: where to */
 #define BACKEND_CONFIG (G_GUINT64_CONSTANT(1) << 9)    /* it has a configuration space */
+#define BACKEND_DEVICE_STATE (G_GUINT64_CONSTANT(1) << 19) /* it hands over its state */
 
 /* Listens at @path. Free with backend_free(). NULL with @error. */
 Backend *backend_new(const char *path, guint64 features, guint64 protocol_features, GError **error);

@@ -39,6 +39,7 @@ struct Peers {
     Stream pong, flow;
     int ping_fd[2], flow_fd[2]; /* by side; -1: none */
     int asked;                  /* the side that is asked, or -1 */
+    guint64 next_ping;          /* its number; none comes twice */
     guint asked_again;
     gint64 last; /* when a TCP record came last; 0: none yet */
     double longest_gap;
@@ -86,10 +87,9 @@ static int take(Stream *stream, int fd, guint64 *number)
     return 1;
 }
 
-/* Whether @number is the next; or, of what was asked again, the one before. */
-static gboolean is_next(Peers *peers, Stream *stream, guint64 number, gboolean again)
+static gboolean is_next(Peers *peers, Stream *stream, guint64 number)
 {
-    if (number != stream->next && !(again && number + 1 == stream->next)) {
+    if (number != stream->next) {
         set_fault(peers, stream, "another record came", number);
         return FALSE;
     }
@@ -122,7 +122,7 @@ static void serve_line(Peers *peers, Line *line)
     int rc;
 
     while ((rc = take(&line->in, line->fd, &number)) > 0) {
-        if (!is_next(peers, &line->in, number, FALSE)) {
+        if (!is_next(peers, &line->in, number)) {
             drop(&line->fd);
             return;
         }
@@ -151,24 +151,35 @@ static void serve_flow(Peers *peers, int *fd)
     int rc;
 
     while ((rc = take(&peers->flow, *fd, &number)) > 0) {
-        is_next(peers, &peers->flow, number, FALSE);
+        is_next(peers, &peers->flow, number);
     }
     if (rc < 0) {
         drop(fd);
     }
 }
 
+static void ask(Peers *peers)
+{
+    send_record(peers->ping_fd[peers->asked], STREAM_PING, peers->next_ping++);
+}
+
+/*
+ * An answer to each ping comes once. One that was asked on a side that the guest has left, and then
+ * asked again with another number, may have no answer; if it has, then before the other.
+ */
 static void serve_ping(Peers *peers, int *fd)
 {
     guint64 number;
     int rc;
 
     while ((rc = take(&peers->pong, *fd, &number)) > 0) {
-        gboolean first = number == peers->pong.next;
-
-        is_next(peers, &peers->pong, number, peers->asked_again > 0);
-        if (first && peers->asked >= 0) {
-            send_record(peers->ping_fd[peers->asked], STREAM_PING, peers->pong.next);
+        if (number < peers->pong.next || number >= peers->next_ping) {
+            set_fault(peers, &peers->pong, "another record came", number);
+            continue;
+        }
+        peers->pong.next = number + 1;
+        if (peers->pong.next == peers->next_ping && peers->asked >= 0) {
+            ask(peers);
         }
     }
     if (rc < 0) {
@@ -352,7 +363,7 @@ void peers_ask(Peers *peers, int side)
     g_mutex_lock(&peers->mutex);
     peers->asked_again += peers->asked >= 0;
     peers->asked = side;
-    send_record(peers->ping_fd[side], STREAM_PING, peers->pong.next);
+    ask(peers);
     g_mutex_unlock(&peers->mutex);
     wake(peers);
 }

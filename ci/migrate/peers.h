@@ -33,7 +33,8 @@ gboolean peers_attach(Peers *peers, int side, const char *ping_path, const char 
 /* Leaves the QEMU on @side, after all that has come from it is read. */
 void peers_detach(Peers *peers, int side);
 
-/* From now on the guest is asked on @side; what it was asked without an answer, once more. */
+/* From now on the guest is asked on @side: once more, with another number, if it has not answered.
+ */
 void peers_ask(Peers *peers, int side);
 
 /* What was counted. */

@@ -13,6 +13,7 @@
 struct Relay {
     char *to;
     gsize left;
+    gboolean hides_end;
     int listener, cut; /* a socket, and an eventfd */
     GThread *thread;
     GMutex mutex;
@@ -28,7 +29,8 @@ static void set_over(Relay *relay)
     g_mutex_unlock(&relay->mutex);
 }
 
-/* Passes on what there is, up to @most bytes. Returns how many, -1 at the end. */
+/* Passes on what there is, up to @most bytes; @to is -1: to nobody. Returns how many, -1 at the
+ * end. */
 static ssize_t pass(int from, int to, gsize most)
 {
     char buffer[65536];
@@ -37,7 +39,7 @@ static ssize_t pass(int from, int to, gsize most)
     if (size <= 0) {
         return size < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -1;
     }
-    for (ssize_t at = 0, n; at < size; at += n) {
+    for (ssize_t at = 0, n; to >= 0 && at < size; at += n) {
         n = send(to, buffer + at, (gsize)(size - at), MSG_NOSIGNAL);
         if (n < 0) {
             return -1;
@@ -48,9 +50,11 @@ static ssize_t pass(int from, int to, gsize most)
 
 static void serve(Relay *relay, int source, int target)
 {
+    int gone = relay->hides_end ? -1 : target;
+
     for (;;) {
         struct pollfd polled[] = {{.fd = relay->cut, .events = POLLIN},
-                                  {.fd = target, .events = POLLIN},
+                                  {.fd = gone, .events = POLLIN},
                                   {.fd = relay->left ? source : -1, .events = POLLIN}};
         ssize_t n = 0;
 
@@ -63,6 +67,10 @@ static void serve(Relay *relay, int source, int target)
         }
         if (polled[2].revents) {
             n = pass(source, target, relay->left);
+            if (n < 0 && relay->hides_end && target >= 0) {
+                target = -1;
+                continue;
+            }
         }
         if (n < 0) {
             return;
@@ -96,13 +104,14 @@ static gpointer run(gpointer data)
     return NULL;
 }
 
-Relay *relay_new(const char *from, const char *to, gsize bytes, GError **error)
+Relay *relay_new(const char *from, const char *to, gsize bytes, gboolean hides_end, GError **error)
 {
     struct sockaddr_un own = {.sun_family = AF_UNIX};
     Relay *relay = g_new0(Relay, 1);
 
     relay->to = g_strdup(to);
     relay->left = bytes;
+    relay->hides_end = hides_end;
     relay->cut = eventfd(0, EFD_CLOEXEC);
     relay->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     g_mutex_init(&relay->mutex);

@@ -13,9 +13,10 @@ typedef struct Relay Relay;
 
 /*
  * Listens at @from, and passes on what comes to the unix socket @to: @bytes, then nothing more.
- * Free with relay_free(), which cuts the wire. NULL with @error.
+ * With @hides_end, whoever sends does not learn that @to takes no more. Free with relay_free(),
+ * which cuts the wire. NULL with @error.
  */
-Relay *relay_new(const char *from, const char *to, gsize bytes, GError **error);
+Relay *relay_new(const char *from, const char *to, gsize bytes, gboolean hides_end, GError **error);
 void relay_free(Relay *relay);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Relay, relay_free)
 

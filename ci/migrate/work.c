@@ -242,8 +242,8 @@ static void run_random(Tally *tally, int number)
 }
 
 /*
- * Answers as the guest agent does. Who asks may ask again if the guest moved before it had an
- * answer, as the agent's clients do; that is no error here.
+ * Answers as the guest agent does to guest-sync. Each ping has a number of its own, and comes once.
+ * One that was on its way when the guest moved may be lost; the next then has a higher number.
  */
 static void run_ping(Tally *tally, int number)
 {
@@ -258,8 +258,8 @@ static void run_ping(Tally *tally, int number)
             fail(tally, "reading: %s", strerror(errno));
         }
         got = record_number(message, sizeof(message), STREAM_PING);
-        if (got != wanted && got + 1 != wanted) {
-            fail(tally, "ping %lld came instead of %llu", (long long)got,
+        if (got < wanted || got == RECORD_NONE) {
+            fail(tally, "ping %lld came, after %llu were answered", (long long)got,
                  (unsigned long long)wanted);
         }
         record_make(message, sizeof(message), STREAM_PONG, got);
