@@ -287,24 +287,28 @@ void add_faults(void)
     static const Kind stream = {"file", BY_FILE, "", NULL};
     static const Kind mapped = {"mapped-ram", BY_FILE, "mapped-ram", NULL};
     static const Other version = {
-        {.machine = "microvm-9.2"},
-        "Machine type received is 'microvm-10.0' and local is 'microvm-9.2'"};
-    static const Other memory = {{.memory = 192},
-                                 "Size mismatch: microvm.ram: 0x10000000 != 0xc000000"};
-    static const Other less = {{.no_rng = TRUE},
-                               "virtio-mmio-bus.7 has no device here, but virtio device 4 in the "
-                               "migration stream"};
-    static const Other less_old = {{.machine = "microvm-9.2", .no_rng = TRUE},
-                                   "virtio-mmio@00000000feb00e00/virtio-rng",
-                                   TRUE};
-    static const Other more = {{.more = other_rng},
-                               "virtio-mmio-bus.9 has virtio device 4 here, but no device in the "
-                               "migration stream"};
-    static const Other moved = {{.no_rng = TRUE, .more = other_rng},
-                                "virtio-mmio-bus.9 has virtio device 4 here"};
-    static const Other no_acpi = {{.acpi_off = TRUE},
-                                  "10 virtio-mmio transports here, but 24 in the migration stream"};
-    static const Other legacy = {{.legacy = TRUE}, "unsupported. Allowed features: "};
+        .board = {.machine = "microvm-9.2"},
+        .why = "Machine type received is 'microvm-10.0' and local is 'microvm-9.2'"};
+    static const Other memory = {.board = {.memory = 192},
+                                 .why = "Size mismatch: microvm.ram: 0x10000000 != 0xc000000"};
+    static const Other less = {
+        .board = {.no_rng = TRUE},
+        .why = "virtio-mmio-bus.7 has no device here, but virtio device 4 in the "
+               "migration stream"};
+    static const Other less_old = {.board = {.machine = "microvm-9.2", .no_rng = TRUE},
+                                   .why = "virtio-mmio@00000000feb00e00/virtio-rng",
+                                   .old = TRUE};
+    static const Other more = {
+        .board = {.more = other_rng},
+        .why = "virtio-mmio-bus.9 has virtio device 4 here, but no device in the "
+               "migration stream"};
+    static const Other moved = {.board = {.no_rng = TRUE, .more = other_rng},
+                                .why = "virtio-mmio-bus.9 has virtio device 4 here"};
+    static const Other no_acpi = {
+        .board = {.acpi_off = TRUE},
+        .why = "10 virtio-mmio transports here, but 24 in the migration stream"};
+    static const Other legacy = {.board = {.legacy = TRUE},
+                                 .why = "unsupported. Allowed features: "};
     static const Blocker fs = {FS_DEVICE, 0, BACKEND_DEVICE_STATE,
                                "vhost-user backend lacks VHOST_USER_PROTOCOL_F_LOG_SHMFD feature"};
     static const Blocker fs_state = {FS_DEVICE, BACKEND_LOG_ALL, BACKEND_LOG_SHMFD,
