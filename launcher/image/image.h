@@ -36,6 +36,7 @@ typedef struct {
     gboolean no_password;         /* root has none */
     const char *mirror, *keyring; /* of a suite; NULL: the usual ones */
     const char *cache;            /* directory for downloads, logs and work */
+    char *cache_dir;              /* the same, owned */
     gboolean fetched;             /* this is the second process, in a user namespace; see main.c */
 } Request;
 

@@ -217,11 +217,10 @@ static gboolean check(Request *request, GError **error)
 
 static gboolean make_cache(Request *request, GError **error)
 {
-    static char *dir; /* for as long as the program runs */
-
-    dir = request->cache ? g_canonicalize_filename(request->cache, NULL)
-                         : g_build_filename(g_get_user_cache_dir(), "microvm-image", NULL);
-    request->cache = dir;
+    request->cache_dir = request->cache
+                             ? g_canonicalize_filename(request->cache, NULL)
+                             : g_build_filename(g_get_user_cache_dir(), "microvm-image", NULL);
+    request->cache = request->cache_dir;
     return g_mkdir_with_parents(request->cache, 0755) == 0 ||
            image_fail(error, IMAGE_ERROR_FAILED, "%s: %s", request->cache, g_strerror(errno));
 }
@@ -328,6 +327,7 @@ int main(int argc, char **argv)
     tool_catch_signals();
     good = good && run(argc, argv, &request, &error);
     g_ptr_array_unref(request.packages);
+    g_free(request.cache_dir);
     if (good && (fflush(stdout) != 0 || ferror(stdout)))
         good = image_fail(&error, IMAGE_ERROR_FAILED, "standard output: %s", g_strerror(errno));
     if (good)
