@@ -6,9 +6,12 @@
  *   test-ctl MICROVM-CTL MAN-PAGE BASH-COMPLETION ZSH-COMPLETION
  */
 #include <glib/gstdio.h>
+#include <pty.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "fake.h"
@@ -755,6 +758,71 @@ static void test_console_plain(Fixture *f, gconstpointer data)
                  "ringbuf-read: Device 'serial0-log' not found\n");
 }
 
+/* Waits until the terminal behind @fd is raw, or not, as a user's has to be. */
+static void wait_raw(int fd, gboolean raw)
+{
+    gint64 deadline = g_get_monotonic_time() + 60 * G_USEC_PER_SEC;
+    struct termios now;
+
+    do {
+        g_assert_cmpint(g_get_monotonic_time(), <, deadline);
+        g_assert_no_errno(tcgetattr(fd, &now));
+    } while (raw == ((now.c_lflag & (ICANON | ECHO | ISIG)) != 0));
+}
+
+static void wait_log(const Fixture *f, const char *text)
+{
+    gint64 deadline = g_get_monotonic_time() + 60 * G_USEC_PER_SEC;
+
+    for (;;) {
+        g_autofree char *log = fake_log(f->dir);
+
+        if (strstr(log, text))
+            return;
+        g_assert_cmpint(g_get_monotonic_time(), <, deadline);
+    }
+}
+
+/*
+ * On a terminal: ^C and the like go to the guest, and the terminal is as it was when the user
+ * leaves, the program is ended, or the guest is.
+ */
+static void test_console_terminal(Fixture *f, gconstpointer data)
+{
+    static const FakeStep steps[] = {{.command = "query-chardev", .reply = "[]"},
+                                     {.command = "ringbuf-read", .reply = "\"\""},
+                                     {0}};
+    const char *argv[] = {ctl, "--runtime-dir", f->dir, "console", "7", NULL};
+    FakeGuest guest = {.steps = steps, .console = "live"};
+
+    (void)data;
+    for (int how = 0; how < 3; how++) {
+        int master, slave, status;
+        GError *error = NULL;
+        GPid pid;
+
+        start(f, &guest);
+        g_assert_no_errno(openpty(&master, &slave, NULL, NULL, NULL));
+        g_spawn_async_with_fds(NULL, (char **)argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL,
+                               &pid, slave, slave, slave, &error);
+        g_assert_no_error(error);
+        wait_raw(slave, TRUE);
+        g_assert_cmpint(write(master, "\003", 1), ==, 1);
+        wait_log(f, "console: \003");
+        if (how == 0)
+            g_assert_cmpint(write(master, "\035", 1), ==, 1);
+        else if (how == 1)
+            kill(pid, SIGTERM);
+        else
+            end_guest(f);
+        g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+        g_assert_cmpint(status, ==, 0);
+        wait_raw(slave, FALSE);
+        close(master);
+        close(slave);
+    }
+}
+
 static void test_ssh_agent(Fixture *f, gconstpointer data)
 {
     (void)data;
@@ -842,6 +910,7 @@ int main(int argc, char **argv)
     add("odd-answers", test_odd_answers);
     add("console", test_console);
     add("console/plain", test_console_plain);
+    add("console/terminal", test_console_terminal);
     add("ssh-agent", test_ssh_agent);
     add("documents", test_documents);
     return g_test_run();
