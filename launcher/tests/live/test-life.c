@@ -587,6 +587,7 @@ static void test_ssh(Fixture *f, gconstpointer data)
     run(f, (const char *const *)bad);
     assert_refused(f, 1, "guest 7 did not arrive: ");
     assert_refused(f, 1, "it goes on here");
+    g_test_message("%s", f->err);
     assert_none(f, f->there);
     other[strlen(other) - 1] = 'x';
     gone = move_words(f, here, other, none);
@@ -599,6 +600,7 @@ static void test_ssh(Fixture *f, gconstpointer data)
     broken = move_words(f, here, config, slow);
     break_move(f, (const char *const *)broken);
     assert_refused(f, 1, "it goes on here");
+    g_test_message("%s", f->err);
     wait_none(f, f->there);
     assert_state(f, f->run, "running");
 
