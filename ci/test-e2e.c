@@ -17,8 +17,10 @@
 #include <unistd.h>
 
 #include "checks.h"
+#include "live-share.h"
 
 #define BOOT_LIMIT 300 /* seconds, on a slow, busy host */
+#define OWNER 1234     /* of a directory that is shared: nobody we know */
 
 static const char *launcher, *ctl, *image, *config;
 
@@ -104,14 +106,14 @@ static void show_console(Guest *guest)
     g_test_message("the console showed:\n%s", text);
 }
 
-static Guest *boot(const Fixture *fixture, const char *const *trailing)
+static Guest *boot(const Fixture *fixture, const char *runtime_dir, const char *const *options)
 {
     g_autoptr(GError) error = NULL;
     GuestSpec spec = {.launcher = launcher,
                       .config = fixture->config,
                       .storage_cfg = fixture->storage_cfg,
-                      .runtime_dir = fixture->dir,
-                      .trailing = trailing};
+                      .runtime_dir = runtime_dir,
+                      .options = options};
     Guest *guest = guest_start(&spec, &error);
 
     g_assert_no_error(error);
@@ -173,7 +175,7 @@ static void check_all(Guest *guest)
 /* Boot, every check, shut down; boot again: what was written is there. */
 static void test_main_job(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
 {
-    g_autoptr(Guest) first = boot(fixture, NULL);
+    g_autoptr(Guest) first = boot(fixture, fixture->dir, NULL);
     g_autoptr(Guest) second = NULL;
     g_autofree char *written = NULL, *found = NULL, *machine = NULL;
 
@@ -184,30 +186,35 @@ static void test_main_job(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
     written = in_guest(first, "head -c 1M /dev/urandom >/var/survivor; sha256sum /var/survivor");
     power_down(first);
 
-    second = boot(fixture, NULL);
+    second = boot(fixture, fixture->dir, NULL);
     found = in_guest(second, "sha256sum /var/survivor");
     g_assert_cmpstr(found, ==, written);
     power_down(second);
 }
 
-static char *run_ctl(const Fixture *fixture, const char *const *words, int expected)
+/* What microvm-ctl says, on both outputs; to be freed. */
+static char *run_ctl(const char *runtime_dir, const char *const *words, int expected)
 {
     g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
     g_auto(GStrv) argv = NULL;
     g_autoptr(GError) error = NULL;
-    char *out;
+    char *out, *err, *all;
     int status;
 
-    g_strv_builder_add_many(builder, ctl, "--runtime-dir", fixture->dir, NULL);
+    g_strv_builder_add_many(builder, ctl, "--runtime-dir", runtime_dir, NULL);
     for (; *words; words++) {
         g_strv_builder_add(builder, *words);
     }
     argv = g_strv_builder_end(builder);
-    g_spawn_sync(NULL, argv, NULL, G_SPAWN_DEFAULT, NULL, NULL, &out, NULL, &status, &error);
+    g_spawn_sync(NULL, argv, NULL, G_SPAWN_DEFAULT, NULL, NULL, &out, &err, &status, &error);
     g_assert_no_error(error);
     g_assert_true(WIFEXITED(status));
-    g_assert_cmpint(WEXITSTATUS(status), ==, expected);
-    return g_strchomp(out);
+    if (WEXITSTATUS(status) != expected)
+        g_error("microvm-ctl ended with %d: %s", WEXITSTATUS(status), err);
+    all = g_strconcat(out, err, NULL);
+    g_free(out);
+    g_free(err);
+    return g_strchomp(all);
 }
 
 /* A program in the guest, then its end, both by the agent, which serves one client at a time. */
@@ -221,9 +228,9 @@ static void end_by_ctl(const Fixture *fixture, Guest *guest)
 
     g_clear_pointer(&guest->agent, agent_free);
     g_clear_pointer(&guest->qmp, qmp_free);
-    seen = run_ctl(fixture, program, 3);
+    seen = run_ctl(fixture->dir, program, 3);
     g_assert_cmpstr(seen, ==, "a  b");
-    nothing = run_ctl(fixture, shut_down, 0);
+    nothing = run_ctl(fixture->dir, shut_down, 0);
     guest_left_nothing(guest, &error);
     g_assert_no_error(error);
     guest_let_go(guest);
@@ -232,7 +239,7 @@ static void end_by_ctl(const Fixture *fixture, Guest *guest)
 /* The same id twice is refused, and the first guest does not notice. */
 static void test_running_already(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
 {
-    g_autoptr(Guest) first = boot(fixture, NULL);
+    g_autoptr(Guest) first = boot(fixture, fixture->dir, NULL);
     g_autoptr(GError) error = NULL;
     g_autofree char *answer = NULL;
     GuestSpec spec = {.launcher = launcher,
@@ -248,6 +255,101 @@ static void test_running_already(Fixture *fixture, G_GNUC_UNUSED gconstpointer d
     answer = in_guest(first, "echo alive");
     g_assert_cmpstr(answer, ==, "alive");
     end_by_ctl(fixture, first);
+}
+
+/* In the guest; its exit status must be 0 or not, and what it said is to be @expected. */
+static void assert_there(Guest *guest, const char *shell_command, const char *expected)
+{
+    g_autofree char *line = g_strdup_printf("{ %s; } 2>&1 || echo failed", shell_command);
+    g_autofree char *seen = in_guest(guest, line);
+
+    if (!g_pattern_match_simple(expected, seen))
+        g_error("%s: '%s' is not '%s'", shell_command, seen, expected);
+}
+
+static void assert_share(const char *run, const char *const *words, int code, const char *expected)
+{
+    g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+    g_autofree char *seen = NULL;
+    g_auto(GStrv) argv = NULL;
+
+    g_strv_builder_add_many(builder, "share", "114", NULL);
+    for (; *words; words++)
+        g_strv_builder_add(builder, *words);
+    argv = g_strv_builder_end(builder);
+    seen = run_ctl(run, (const char *const *)argv, code);
+    if (!g_pattern_match_simple(expected, seen))
+        g_error("share %s: '%s' is not '%s'", argv[2], seen, expected);
+}
+
+#define SHARE(code, expected, ...) \
+    assert_share(run_dir, (const char *const[]){__VA_ARGS__, NULL}, code, expected)
+
+/* A file there: its kind and mode, and that its owner is whose the directory is. */
+static void assert_owned(const char *dir, const char *name, mode_t mode)
+{
+    g_autofree char *path = g_build_filename(dir, name, NULL);
+    GStatBuf st;
+
+    g_assert_no_errno(g_lstat(path, &st));
+    g_assert_cmpint(st.st_uid, ==, OWNER);
+    g_assert_cmpint(st.st_gid, ==, OWNER);
+    g_assert_cmphex(st.st_mode, ==, mode);
+}
+
+static char *make_shared(const Fixture *fixture)
+{
+    char *dir = g_strconcat(fixture->dir, "/src", NULL);
+    g_autofree char *hello = g_strconcat(dir, "/hello", NULL);
+    g_autofree char *out = g_strconcat(dir, "/out", NULL);
+
+    g_assert_no_errno(g_mkdir(dir, 0700));
+    write_file(hello, "from the host\n");
+    g_assert_no_errno(symlink("/etc", out));
+    g_assert_no_errno(chown(hello, OWNER, OWNER));
+    g_assert_no_errno(chown(dir, OWNER, OWNER));
+    g_assert_no_errno(chmod(fixture->dir, 0711)); /* QEMU's run directory is below it */
+    return dir;
+}
+
+/* What QEMU, as nobody, may do for a guest: no less than was shared, and no more. */
+static void test_share(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+    static const char *const options[] = {"--shares", "--user", "nobody", NULL};
+    g_autofree char *run_dir = g_strconcat(fixture->dir, "/run", NULL);
+    g_autofree char *src = make_shared(fixture);
+    g_autoptr(Guest) guest = boot(fixture, run_dir, options);
+    g_autoptr(GError) error = NULL;
+
+    assert_there(guest, "mkdir /s && mount -t 9p -o trans=virtio,version=9p2000.L shares /s", "");
+    assert_there(guest, "ls /s", "");
+    SHARE(0, "*it is /mnt/src", src);
+    SHARE(1, "*has a share 'src' already*", src);
+    SHARE(0, "*it is /mnt/ro", src, "--name", "ro", "--read-only");
+    assert_there(guest, "cat /s/src/hello /s/ro/hello", "from the host\nfrom the host");
+    assert_there(guest,
+                 "cd /s/src && echo x >new && chmod 4755 new && ln -s /etc/passwd link && "
+                 "mknod null c 1 3 && readlink link",
+                 "/etc/passwd");
+    assert_owned(src, "new", S_IFREG | 0600);
+    assert_owned(src, "link", S_IFREG | 0600);
+    assert_owned(src, "null", S_IFREG | 0600);
+    assert_there(guest, "cat /s/src/out/hostname", "*failed");
+    assert_there(guest, "touch /s/ro/new2", "*Read-only file system*failed");
+    assert_there(guest, "touch /s/new3", "*failed");
+    assert_there(guest, "sleep 1000 </s/src/hello >/dev/null 2>&1 & echo $!", "*");
+    SHARE(1, "*files open in 'src'*", "src", "--remove");
+    assert_there(guest, "pkill sleep; while pgrep sleep; do :; done", "*");
+    SHARE(0, "", "src", "--remove");
+    SHARE(1, "*has no share 'src'", "src", "--remove");
+    SHARE(0, "ro *read-only*/src", "--list");
+    assert_there(guest, "ls /s", "ro");
+    /* a mounted tree cannot be moved along with the guest */
+    g_assert_false(qmp_run(guest->qmp, "migrate", g_strdup("{\"uri\": \"unix:/nowhere\"}"),
+                           channel_deadline(BOOT_LIMIT), &error));
+    g_assert_nonnull(strstr(error->message, "mounted in the guest"));
+    power_down(guest);
+    g_assert_no_errno(g_rmdir(LIVE_SHARE_DIR)); /* it is empty */
 }
 
 static const char *environment(const char *name)
@@ -271,6 +373,7 @@ int main(int argc, char **argv)
 
     g_test_add("/e2e/config-as-it-is", Fixture, NULL, set_up, test_main_job, tear_down);
     g_test_add("/e2e/without-args", Fixture, "args:", set_up, test_main_job, tear_down);
+    g_test_add("/e2e/share", Fixture, "args:", set_up, test_share, tear_down);
     g_test_add("/e2e/running-already", Fixture, "args:", set_up, test_running_already, tear_down);
     return g_test_run();
 }

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "live-share.h"
+
 /* Bytes of a console's output that are kept; a power of two. A boot prints a tenth of it. */
 #define RING_SIZE "256K"
 
@@ -248,6 +250,22 @@ static void add_vsock(GPtrArray *argv, const Plan *plan)
 }
 
 /*
+ * Metadata goes into extended attributes, so that no file on the host is ever a device, a symlink
+ * or set-user-ID by a guest's doing.
+ */
+static void add_live_shares(GPtrArray *argv, const Plan *plan)
+{
+    GString *device =
+        g_string_new("virtio-9p-device,fsdev=shares,mount_tag=" LIVE_SHARE_TAG ",id=shares");
+
+    argv_opt_slot(device, plan->live_share_slot);
+    argv_add_option(argv, "-fsdev",
+                    g_strdup("local,id=shares,path=" LIVE_SHARE_DIR "/" LIVE_SHARE_TREE
+                             ",security_model=mapped-xattr,multidevs=remap"));
+    argv_add_option(argv, "-device", g_string_free(device, FALSE));
+}
+
+/*
  * Everything QEMU would decide by itself is said, so that the board is the same on every host and
  * version.
  * qboot loads kernels itself, so the option ROMs that do it for SeaBIOS are left out with it.
@@ -431,6 +449,8 @@ char **argv_build(const Plan *plan)
     add_shares(argv, plan);
     if (plan->cid)
         add_vsock(argv, plan);
+    if (plan->live_shares)
+        add_live_shares(argv, plan);
     argv_add_option(argv, "-machine", machine(plan));
     if (plan->loadstate)
         argv_add_option(argv, "-loadstate", g_strdup(plan->loadstate));

@@ -7,6 +7,7 @@
 
 #include "cgroup.h"
 #include "confine.h"
+#include "live-share.h"
 #include "net.h"
 #include "share.h"
 
@@ -134,6 +135,12 @@ static gboolean check_opens(const Plan *plan, const ConfineUser *user, GError **
 
 static gboolean check_shares(const Plan *plan, GError **error)
 {
+    if (plan->live_shares && geteuid() != 0) {
+        g_set_error(error, SHARE_ERROR, SHARE_ERROR_START,
+                    "--shares: only root can mount directories for a guest; use virtiofsN in the "
+                    "config, or start it as root");
+        return FALSE;
+    }
     for (guint i = 0; i < plan->shares->len; i++) {
         const PlanShare *share = plan->shares->pdata[i];
 
@@ -143,6 +150,12 @@ static gboolean check_shares(const Plan *plan, GError **error)
             return prefix(plan, share->line, share->key, error);
     }
     return TRUE;
+}
+
+/* Before anything is opened that must be this namespace's. */
+static gboolean prepare_live_shares(const Plan *plan, GError **error)
+{
+    return !plan->live_shares || live_share_prepare(error);
 }
 
 static gboolean start_shares(const Plan *plan, GArray *fds, GError **error)
@@ -215,9 +228,9 @@ static void go(const Plan *plan, char **argv, const ConfineUser *user, GArray *f
         return;
     if (host_check_not_running(plan->id, plan->pidfile, error)) {
         enter_cgroup(plan);
-        if (open_nics(plan, fds, error) && start_shares(plan, fds, error) &&
-            open_vsock(plan, fds, error) && open_files(plan, fds, error) &&
-            confine(plan, user, fds, error))
+        if (prepare_live_shares(plan, error) && open_nics(plan, fds, error) &&
+            start_shares(plan, fds, error) && open_vsock(plan, fds, error) &&
+            open_files(plan, fds, error) && confine(plan, user, fds, error))
             confine_exec(plan->qemu, argv, error);
     }
     if (made)

@@ -36,6 +36,9 @@ static const struct {
      "CPU models (custom-…), in the syntax of Proxmox's cpu-models.conf"},
     {FLAG, AT(plan.vsock), "vsock", NULL,
      "a vsock device; the guest's address is its id plus 1000"},
+    {FLAG, AT(plan.shares), "shares", NULL,
+     "a 9p device into which 'microvm-ctl share' puts directories while the\n"
+     "guest runs; needs root"},
     {TEXT, AT(plan.user), "user", "NAME",
      "run QEMU as this user, once root's part is done (default for root:\n"
      "microvm, where there is such a user)"},

@@ -536,6 +536,8 @@ static gboolean plan_slots(const PlanContext *ctx, gboolean has_boot_disk, GErro
         request_slot(requests, SLOT_SHARE, 0, &((PlanShare *)plan->shares->pdata[i])->slot);
     if (plan->cid)
         request_slot(requests, SLOT_VSOCK, 0, &plan->vsock_slot);
+    if (plan->live_shares)
+        request_slot(requests, SLOT_SHARE, 0, &plan->live_share_slot);
     place_modules(ctx, requests, board);
     if (slots_assign(requests, board)) {
         warn_of_shared_interrupts(ctx, requests, board);
@@ -548,6 +550,14 @@ static gboolean plan_slots(const PlanContext *ctx, gboolean has_boot_disk, GErro
                      requests->len, slots_available(board), plan->acpi ? "" : " without ACPI");
 }
 
+static gboolean plan_live_shares(const PlanContext *ctx, GError **error)
+{
+    ctx->plan->live_shares = ctx->options->shares;
+    return !ctx->options->shares || !ctx->plan->proxmox ||
+           plan_fail(ctx, NULL, error,
+                     "--shares: not on a Proxmox host, whose own tools start QEMU; use virtiofsN");
+}
+
 static gboolean plan_all(const PlanContext *ctx, GError **error)
 {
     gboolean has_boot_disk;
@@ -557,7 +567,7 @@ static gboolean plan_all(const PlanContext *ctx, GError **error)
     if (!plan_id(ctx, error) || !plan_user(ctx, error) || !plan_paths(ctx, error) ||
         !plan_basics(ctx, error) || !plan_extra(ctx, error) || !plan_keys(ctx, error) ||
         !plan_boot_order(ctx, &has_boot_disk, error) || !plan_kernel(ctx, has_boot_disk, error) ||
-        !plan_slots(ctx, has_boot_disk, error))
+        !plan_live_shares(ctx, error) || !plan_slots(ctx, has_boot_disk, error))
         return FALSE;
     plan_files(ctx);
     return TRUE;

@@ -45,6 +45,7 @@ typedef struct {
     const char *user;            /* whom QEMU runs as; NULL: HOST_ACCOUNT if root started us */
     gboolean daemonize;
     gboolean vsock;
+    gboolean shares;    /* directories may come while the guest runs */
     gboolean no_limits; /* cgroup limits are set by whoever started us */
 } PlanOptions;
 
@@ -163,7 +164,8 @@ typedef struct {
 
     char *agent; /* socket path; NULL: no agent */
     gboolean balloon;
-    int balloon_slot, serial_slot, rng_slot, vsock_slot;
+    int balloon_slot, serial_slot, rng_slot, vsock_slot, live_share_slot;
+    gboolean live_shares;   /* directories may come while the guest runs: live-share.h */
     guint cid;              /* the guest's vsock address; 0: no vsock */
     int vsock_fd;           /* -1: QEMU opens the device */
     gboolean virtio_serial; /* agent or serial1 to serial3 */

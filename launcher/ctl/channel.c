@@ -138,6 +138,24 @@ static gboolean send_all(Channel *channel, const char *data, gsize size, gint64 
     return TRUE;
 }
 
+gboolean channel_pass_fd(Channel *channel, int fd, GError **error)
+{
+    char blank = ' ', control[CMSG_SPACE(sizeof(fd))] = {0}; /* JSON allows for a blank anywhere */
+    struct iovec data = {.iov_base = &blank, .iov_len = 1};
+    struct msghdr message = {.msg_iov = &data,
+                             .msg_iovlen = 1,
+                             .msg_control = control,
+                             .msg_controllen = sizeof(control)};
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(fd));
+    memcpy(CMSG_DATA(header), &fd, sizeof(fd));
+    return sendmsg(channel->fd, &message, MSG_NOSIGNAL) == 1 ||
+           fail_errno(channel, "sendmsg", error);
+}
+
 char *channel_arguments(const char *format, ...)
 {
     g_autoptr(GVariant) values = NULL;

@@ -28,6 +28,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Channel, channel_free)
 gboolean channel_send(Channel *channel, const char *command, const char *arguments, gint64 deadline,
                       GError **error);
 
+/* Sends a copy of @fd ahead of the command that will take it. */
+gboolean channel_pass_fd(Channel *channel, int fd, GError **error);
+
 /*
  * JSON text for channel_send()'s @arguments from a GVariant text of type a{sv}, as in
  * channel_arguments("{'value': <%x>}", number); see g_variant_new_parsed(). Free with g_free().

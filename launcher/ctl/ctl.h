@@ -23,10 +23,11 @@ typedef struct {
     char **words;            /* what follows the id */
     guint n_words;
     double timeout; /* seconds: --timeout, or the verb's own */
-    gboolean json, force, log, cancel;
+    gboolean json, force, log, cancel, list, remove, read_only;
+    const char *name; /* of a share; NULL: its directory's */
     guint64 serial;
     char detach_key;
-    const char *to;
+    const char *to, *ssh_config;
     guint64 downtime_ms;
     guint64 bandwidth; /* bytes a second; 0: no limit */
     int status;        /* with CTL_ERROR_EXIT */
@@ -45,8 +46,10 @@ gboolean ctl_pause(Request *request, GError **error);
 gboolean ctl_resume(Request *request, GError **error);
 gboolean ctl_balloon(Request *request, GError **error);
 gboolean ctl_snapshot(Request *request, GError **error);
+gboolean ctl_share(Request *request, GError **error);
 gboolean ctl_ssh_agent(Request *request, GError **error);
 gboolean ctl_migrate(Request *request, GError **error);
+gboolean ctl_receive(Request *request, GError **error);
 
 /* Sets @error of CTL_ERROR; always FALSE. */
 gboolean ctl_fail(GError **error, CtlErrorCode code, const char *format, ...) G_GNUC_PRINTF(3, 4);

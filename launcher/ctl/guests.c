@@ -139,6 +139,13 @@ static Guest *guest_of_file(const char *dir, const char *name)
     return guest;
 }
 
+Guest *guest_at(const char *pidfile)
+{
+    g_autofree char *dir = g_path_get_dirname(pidfile), *name = g_path_get_basename(pidfile);
+
+    return guest_of_file(dir, name);
+}
+
 static int by_id(gconstpointer a, gconstpointer b)
 {
     const Guest *x = *(Guest *const *)a, *y = *(Guest *const *)b;

@@ -30,6 +30,9 @@ GPtrArray *guests_running(const Request *request, GError **error);
 /* The guest @request->id; NULL with CTL_ERROR_GUEST when it does not run. */
 Guest *guest_find(const Request *request, GError **error);
 
+/* The guest whose pidfile that is, .../ID.pid; NULL when none runs. */
+Guest *guest_at(const char *pidfile);
+
 /* Its socket or file with that suffix, "qmp", to be freed. */
 char *guest_path(const Guest *guest, const char *suffix);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Moves a running guest to a QEMU that waits for it (microvm-launch ID.conf -incoming URI). Until
- * that one has said that it has all and can go on, this one can, and does when anything fails.
+ * Moves a running guest to a QEMU that waits for it (microvm-launch ID.conf -incoming URI), or that
+ * is started for it on another host, by ssh. Until that one has said that it has all and can go on,
+ * this one can, and does when anything fails.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@
 
 #include "guests.h"
 #include "output.h"
+#include "remote.h"
 
 #define STEP_SECONDS 0.25 /* between two looks at the progress */
 #define ANSWER_SECONDS 60 /* for each of QEMU's answers, and its end */
@@ -20,6 +22,7 @@ typedef struct {
     const Request *request;
     const Guest *guest;
     Qmp *qmp;
+    Remote *remote; /* NULL: QEMU finds the other one by itself */
     gboolean was_running;
     gboolean terminal;
     gboolean late;    /* cancelled by --timeout */
@@ -30,6 +33,7 @@ typedef struct {
 static void move_clear(Move *move)
 {
     g_clear_pointer(&move->qmp, qmp_free);
+    g_clear_pointer(&move->remote, remote_free);
     g_clear_pointer(&move->status, g_free);
     g_clear_pointer(&move->info, json_object_unref);
 }
@@ -216,13 +220,37 @@ static gboolean leave(Move *move, GError **error)
                              "the guest was moved, but QEMU here does not end; 'microvm-ctl stop'");
 }
 
+static gboolean start(const Move *move, const char *uri, GError **error)
+{
+    return qmp_run(move->qmp, "migrate", channel_arguments("{'uri': <%s>}", uri), soon(), error);
+}
+
+/* QEMU gets the socket to ssh, and whatever becomes of us, the move goes on or back. */
+static gboolean start_remote(Move *move, GError **error)
+{
+    static const char name[] = "microvm-ctl";
+    const Request *request = move->request;
+
+    move->remote = remote_start(request->to, request->ssh_config, move->guest->id, request->words,
+                                channel_deadline(request->timeout), error);
+    if (!move->remote || !qmp_give_fd(move->qmp, name, remote_fd(move->remote), soon(), error)) {
+        return FALSE;
+    }
+    remote_close(move->remote);
+    if (start(move, "fd:microvm-ctl", error)) {
+        return TRUE;
+    }
+    qmp_run(move->qmp, "closefd", channel_arguments("{'fdname': <%s>}", name), soon(), NULL);
+    return FALSE;
+}
+
 static gboolean move_guest(Move *move, GError **error)
 {
     const char *why = NULL;
+    gboolean remote = remote_is_destination(move->request->to);
 
     if (!set_up(move, error) ||
-        !qmp_run(move->qmp, "migrate", channel_arguments("{'uri': <%s>}", move->request->to),
-                 soon(), error)) {
+        !(remote ? start_remote(move, error) : start(move, move->request->to, error))) {
         return FALSE;
     }
     if (!follow(move, &why, error)) {
@@ -230,7 +258,15 @@ static gboolean move_guest(Move *move, GError **error)
         return FALSE;
     }
     if (strcmp(move->status, "completed") == 0) {
-        return leave(move, error);
+        gboolean done = leave(move, error);
+
+        if (move->remote && !remote_finish(move->remote, soon())) {
+            output_say("the guest was moved, but the other side has not ended well");
+        }
+        return done;
+    }
+    if (move->remote) {
+        remote_finish(move->remote, soon()); /* what it has to say comes before our own words */
     }
     if (move->terminal) {
         printf("\r\033[K");
@@ -261,12 +297,18 @@ static gboolean check_request(const Request *request, GError **error)
     if (request->cancel != (request->to == NULL)) {
         return ctl_fail(error, CTL_ERROR_USAGE, "migrate: either --to URI or --cancel");
     }
+    if (request->to && remote_is_destination(request->to)) {
+        return TRUE;
+    }
     if (request->to && !g_str_has_prefix(request->to, "unix:/") &&
         !g_str_has_prefix(request->to, "tcp:")) {
         return ctl_fail(error, CTL_ERROR_USAGE,
-                        "migrate: '%s' is neither unix:/PATH nor tcp:HOST:PORT", request->to);
+                        "migrate: '%s' is neither ssh:[USER@]HOST, unix:/PATH nor tcp:HOST:PORT",
+                        request->to);
     }
-    return TRUE;
+    return (request->n_words == 0 && !request->ssh_config) ||
+           ctl_fail(error, CTL_ERROR_USAGE,
+                    "migrate: words for the launcher and --ssh-config go with --to ssh:HOST only");
 }
 
 gboolean ctl_migrate(Request *request, GError **error)

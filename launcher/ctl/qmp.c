@@ -95,6 +95,12 @@ gboolean qmp_run(Qmp *qmp, const char *command, char *arguments, gint64 deadline
     return answer != NULL;
 }
 
+gboolean qmp_give_fd(Qmp *qmp, const char *name, int fd, gint64 deadline, GError **error)
+{
+    return channel_pass_fd(qmp->channel, fd, error) &&
+           qmp_run(qmp, "getfd", channel_arguments("{'fdname': <%s>}", name), deadline, error);
+}
+
 JsonObject *qmp_wait_event(Qmp *qmp, const char *name, gint64 deadline, GError **error)
 {
     for (;;) {

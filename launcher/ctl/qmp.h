@@ -36,6 +36,9 @@ JsonNode *qmp_ask(Qmp *qmp, const char *command, const char *arguments, JsonNode
  */
 gboolean qmp_run(Qmp *qmp, const char *command, char *arguments, gint64 deadline, GError **error);
 
+/* Gives QEMU a copy of @fd, which it calls @name; "closefd" is what takes it away again. */
+gboolean qmp_give_fd(Qmp *qmp, const char *name, int fd, gint64 deadline, GError **error);
+
 /*
  * Waits for the event @name, among those kept and those to come, and drops all before it. Returns
  * the whole event, to be unreffed; or NULL.

@@ -6,9 +6,12 @@
  *   test-ctl MICROVM-CTL MAN-PAGE BASH-COMPLETION ZSH-COMPLETION
  */
 #include <glib/gstdio.h>
+#include <pty.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "fake.h"
@@ -158,6 +161,14 @@ static void test_usage(Fixture *f, gconstpointer data)
         {{"migrate", "7", "--to", "exec:sh"}, "'exec:sh' is neither"},
         {{"migrate", "7", "--to", "unix:here"}, "'unix:here' is neither"},
         {{"migrate", "7", "--to", "tcp:h:1", "--cancel"}, "either"},
+        {{"migrate", "7", "--to", "ssh:"}, "'ssh:' is neither"},
+        {{"migrate", "7", "--to", "ssh:-oProxyCommand=x"}, "'ssh:-oProxyCommand=x' is neither"},
+        {{"migrate", "7", "--to", "ssh://-x"}, "is neither"},
+        {{"migrate", "7", "--to", "tcp:h:1", "x.conf"}, "go with --to ssh:HOST only"},
+        {{"share", "7"}, "usage: microvm-ctl share ID PATH"},
+        {{"share", "7", "/srv", "--force"}, "usage: microvm-ctl share"},
+        {{"share", "7", "--list", "--remove"}, "usage: microvm-ctl share"},
+        {{"share", "7", "--list", "x"}, "usage: microvm-ctl share"},
         {{"migrate", "7", "--to", "tcp:h:1", "--bandwidth", "x"}, "--bandwidth: 'x'"},
         {{"snapshot", "7"}, "usage: microvm-ctl snapshot ID save NAME"},
         {{"snapshot", "7", "save"}, "save, restore or delete NAME"},
@@ -482,6 +493,73 @@ static void test_migrate(Fixture *f, gconstpointer data)
     assert_gone(f);
 }
 
+/* A program "ssh" that is @script, before all others in PATH. */
+static char *use_ssh(const Fixture *f, const char *script)
+{
+    char *path = g_build_filename(f->dir, "ssh", NULL);
+    g_autofree char *old = g_strdup(g_getenv("PATH")), *new = g_strdup_printf("%s:%s", f->dir, old);
+    g_autofree char *text = g_strdup_printf("#!/bin/sh\n%s\n", script);
+
+    g_assert_true(g_file_set_contents(path, text, -1, NULL));
+    g_assert_no_errno(g_chmod(path, 0700));
+    if (!g_str_has_prefix(old, f->dir))
+        g_setenv("PATH", new, TRUE);
+    return path;
+}
+
+#define SSH_STEPS(last)                                                \
+    RUNNING, MOVE_STEPS, {.command = "getfd"}, {.command = "closefd"}, \
+        {"query-migrate", FAKE_ANSWER, last, NULL},                    \
+    {                                                                  \
+        "quit", FAKE_END, NULL, NULL                                   \
+    }
+
+/* Words reach the other side's shell as they are; what its log-in prints does no harm. */
+static void test_migrate_ssh(Fixture *f, gconstpointer data)
+{
+    g_autofree char *ssh = NULL, *seen = g_build_filename(f->dir, "seen", NULL), *words = NULL;
+    g_autofree char *script =
+        g_strdup_printf("printf '%%s\\n' \"$@\" >%s\necho a message of the day\n"
+                        "echo microvm-ctl receive: ready\ncat >/dev/null",
+                        seen);
+
+    (void)data;
+    ssh = use_ssh(f, script);
+    START(f, SSH_STEPS("{\"status\": \"completed\", \"downtime\": 12, \"total-time\": 1000}"));
+    RUN(f, "migrate", "7", "--to", "ssh:me@two", "--ssh-config", "cfg", "--", "--net", "a 'b'",
+        "7.conf");
+    assert_done(f, "moved: downtime 12 ms, 1.0 s in all\n");
+    assert_told(f, "query-status\nquery-migrate\n" SETTINGS
+                   "migrate-set-parameters {\"downtime-limit\":200,\"max-bandwidth\":0}\n"
+                   "getfd {\"fdname\":\"microvm-ctl\"}\nmigrate {\"uri\":\"fd:microvm-ctl\"}\n"
+                   "query-migrate\nquit\n");
+    assert_gone(f);
+    g_assert_true(g_file_get_contents(seen, &words, NULL, NULL));
+    g_assert_true(g_str_has_prefix(words, "-F\ncfg\n-T\n"));
+    g_assert_true(g_str_has_suffix(words, "\n--\nme@two\nmicrovm-ctl receive 7 -- '--net' "
+                                          "'a '\\''b'\\''' '7.conf'\n"));
+    g_unlink(seen);
+    g_unlink(ssh);
+}
+
+static void test_migrate_ssh_fails(Fixture *f, gconstpointer data)
+{
+    g_autofree char *ssh = use_ssh(f, "echo no; exit 255");
+    g_autofree char *log = NULL;
+
+    (void)data;
+    START(f, SSH_STEPS("{}"));
+    RUN(f, "migrate", "7", "--to", "ssh:two");
+    assert_refused(f, 1, "the other side does not take the guest, which goes on here");
+    log = fake_log(f->dir);
+    g_assert_null(strstr(log, "migrate {"));
+    g_assert_null(strstr(log, "quit"));
+    g_free(use_ssh(f, "sleep 60 & trap 'kill $!; exit' TERM; wait"));
+    RUN(f, "migrate", "7", "--to", "ssh:two", "--timeout", "0.3");
+    assert_refused(f, 4, "the other side was not ready in time");
+    g_unlink(ssh);
+}
+
 /* Whatever goes wrong, the guest goes on here, and QEMU is not told to end. */
 static void test_migrate_back(Fixture *f, gconstpointer data)
 {
@@ -680,6 +758,71 @@ static void test_console_plain(Fixture *f, gconstpointer data)
                  "ringbuf-read: Device 'serial0-log' not found\n");
 }
 
+/* Waits until the terminal behind @fd is raw, or not, as a user's has to be. */
+static void wait_raw(int fd, gboolean raw)
+{
+    gint64 deadline = g_get_monotonic_time() + 60 * G_USEC_PER_SEC;
+    struct termios now;
+
+    do {
+        g_assert_cmpint(g_get_monotonic_time(), <, deadline);
+        g_assert_no_errno(tcgetattr(fd, &now));
+    } while (raw == ((now.c_lflag & (ICANON | ECHO | ISIG)) != 0));
+}
+
+static void wait_log(const Fixture *f, const char *text)
+{
+    gint64 deadline = g_get_monotonic_time() + 60 * G_USEC_PER_SEC;
+
+    for (;;) {
+        g_autofree char *log = fake_log(f->dir);
+
+        if (strstr(log, text))
+            return;
+        g_assert_cmpint(g_get_monotonic_time(), <, deadline);
+    }
+}
+
+/*
+ * On a terminal: ^C and the like go to the guest, and the terminal is as it was when the user
+ * leaves, the program is ended, or the guest is.
+ */
+static void test_console_terminal(Fixture *f, gconstpointer data)
+{
+    static const FakeStep steps[] = {{.command = "query-chardev", .reply = "[]"},
+                                     {.command = "ringbuf-read", .reply = "\"\""},
+                                     {0}};
+    const char *argv[] = {ctl, "--runtime-dir", f->dir, "console", "7", NULL};
+    FakeGuest guest = {.steps = steps, .console = "live"};
+
+    (void)data;
+    for (int how = 0; how < 3; how++) {
+        int master, slave, status;
+        GError *error = NULL;
+        GPid pid;
+
+        start(f, &guest);
+        g_assert_no_errno(openpty(&master, &slave, NULL, NULL, NULL));
+        g_spawn_async_with_fds(NULL, (char **)argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL,
+                               &pid, slave, slave, slave, &error);
+        g_assert_no_error(error);
+        wait_raw(slave, TRUE);
+        g_assert_cmpint(write(master, "\003", 1), ==, 1);
+        wait_log(f, "console: \003");
+        if (how == 0)
+            g_assert_cmpint(write(master, "\035", 1), ==, 1);
+        else if (how == 1)
+            kill(pid, SIGTERM);
+        else
+            end_guest(f);
+        g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+        g_assert_cmpint(status, ==, 0);
+        wait_raw(slave, FALSE);
+        close(master);
+        close(slave);
+    }
+}
+
 static void test_ssh_agent(Fixture *f, gconstpointer data)
 {
     (void)data;
@@ -757,6 +900,8 @@ int main(int argc, char **argv)
     add("snapshot/fails", test_snapshot_fails);
     add("migrate", test_migrate);
     add("migrate/back", test_migrate_back);
+    add("migrate/ssh", test_migrate_ssh);
+    add("migrate/ssh-fails", test_migrate_ssh_fails);
     add("migrate/cancelled", test_migrate_cancelled);
     add("migrate/refused", test_migrate_refused);
     add("agent", test_agent);
@@ -765,6 +910,7 @@ int main(int argc, char **argv)
     add("odd-answers", test_odd_answers);
     add("console", test_console);
     add("console/plain", test_console_plain);
+    add("console/terminal", test_console_terminal);
     add("ssh-agent", test_ssh_agent);
     add("documents", test_documents);
     return g_test_run();

@@ -7,13 +7,21 @@
  *     net: up mtu=1500
  *     net: heard 202
  *
+ * With "vsock=N" it connects to that port of the host's again and again, sends "hello", and says
+ * what comes back, or that the connection was closed:
+ *
+ *     vsock: answered hello
+ *     vsock: turned away
+ *
  * With "vlan=N" it does so in that VLAN, with tags. What comes on a TCP connection to the same port
  * goes back. With "end=1" it powers the guest off once it is up.
  */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/if_vlan.h>
 #include <linux/sockios.h>
+#include <linux/vm_sockets.h>
 #include <net/if.h>
 #include <poll.h>
 #include <stdio.h>
@@ -103,6 +111,38 @@ static void echo(void)
     _exit(1);
 }
 
+/* In a process of its own; what is said once is not said again until it changes. */
+static void call_host(unsigned port)
+{
+    struct sockaddr_vm host = {
+        .svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_HOST, .svm_port = port};
+    char now[64], before[64] = "";
+
+    if (fork() != 0) {
+        return;
+    }
+    for (;;) {
+        int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        char answer[32] = "";
+
+        if (connect(fd, (struct sockaddr *)&host, sizeof(host)) == 0) {
+            if (write(fd, "hello", 5) == 5 && read(fd, answer, sizeof(answer) - 1) > 0) {
+                snprintf(now, sizeof(now), "vsock: answered %s\n", answer);
+            } else {
+                strcpy(now, "vsock: turned away\n");
+            }
+        } else {
+            snprintf(now, sizeof(now), "vsock: %s\n", strerror(errno));
+        }
+        close(fd);
+        if (strcmp(now, before) != 0) {
+            dprintf(console, "%s", now);
+        }
+        strcpy(before, now);
+        poll(NULL, 0, PERIOD_MS);
+    }
+}
+
 int main(void)
 {
     struct sockaddr_in all = {.sin_family = AF_INET, .sin_port = htons(PORT)}, any = all;
@@ -116,6 +156,9 @@ int main(void)
     bind(fd, (struct sockaddr *)&any, sizeof(any));
     echo();
     bring_up(fd, n);
+    if (getenv("vsock")) {
+        call_host((unsigned)atoi(getenv("vsock")));
+    }
     if (getenv("end")) {
         tcdrain(console);
         reboot(RB_POWER_OFF);

@@ -144,6 +144,7 @@ static const struct {
     {"-object", "/dev/(hwrng|fdset/\\d+)", "/dev/urandom"},
     {"-machine", "\\+pve\\d+", ""},
     {"-incoming", "^unix:.*", "defer"},
+    {"-fsdev", "path=[^,]*", "path=/"},
 };
 
 /* Options that are left out with their values, by a pattern of the value. */

@@ -5,10 +5,12 @@
  *
  *   test-life LAUNCHER MICROVM-CTL INITRD
  *
- * The environment names what is used: MICROVM_QEMU, MICROVM_QEMU_IMG, MICROVM_VMLINUX. Guests go
- * into the background: run it in a PID namespace, so that they end with it however it ends.
+ * The environment names what is used: MICROVM_QEMU, MICROVM_QEMU_IMG, MICROVM_VMLINUX, and
+ * MICROVM_SSHD, which is ci/sshd. Guests go into the background: run it in a PID namespace, so that
+ * they end with it however it ends.
  */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -26,7 +28,7 @@
 #define LIMIT 300 /* seconds for a test, on a slow, busy host */
 #define LEAVE "\035"
 
-static const char *launcher, *ctl, *initrd, *qemu, *qemu_img, *vmlinux;
+static const char *launcher, *ctl, *initrd, *qemu, *qemu_img, *vmlinux, *sshd;
 
 typedef struct {
     char *dir, *run, *there; /* all; the run directories of the guest and of where it moves to */
@@ -379,9 +381,13 @@ static gpointer talk(gpointer data)
     while (!g_atomic_int_get(&t->stop)) {
         gint64 sent = g_get_monotonic_time();
         guint32 back = 0;
+        ssize_t got;
 
         g_assert_cmpint(send(t->fd, &t->rounds, sizeof(t->rounds), MSG_NOSIGNAL), ==, 4);
-        g_assert_cmpint(recv(t->fd, &back, sizeof(back), MSG_WAITALL), ==, 4);
+        do {
+            got = recv(t->fd, &back, sizeof(back), MSG_WAITALL);
+        } while (got < 0 && errno == EINTR); /* a child of ours has ended */
+        g_assert_cmpint(got, ==, 4);
         g_assert_cmpuint(back, ==, t->rounds);
         t->worst = MAX(t->worst, g_get_monotonic_time() - sent);
         t->rounds++;
@@ -399,6 +405,14 @@ static int connect_guest(void)
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
     g_assert_no_errno(connect(fd, (struct sockaddr *)&address, sizeof(address)));
     return fd;
+}
+
+static void end_hosts(const pid_t *hosts, gsize n)
+{
+    for (gsize i = 0; i < n; i++) {
+        kill(hosts[i], SIGKILL);
+        waitpid(hosts[i], NULL, 0);
+    }
 }
 
 /* There and back again by TCP between the hosts; a connection to the guest lives on. */
@@ -434,10 +448,180 @@ static void test_hosts(Fixture *f, gconstpointer data)
     g_thread_join(thread);
     close(t.fd);
     g_test_message("%u rounds, the longest took %.0f ms", t.rounds, (double)t.worst / 1000);
-    for (gsize i = 0; i < G_N_ELEMENTS(hosts); i++) {
-        kill(hosts[i], SIGKILL);
-        waitpid(hosts[i], NULL, 0);
+    end_hosts(hosts, G_N_ELEMENTS(hosts));
+}
+
+/* A shell's word for each of @words. */
+static char *quote_words(const char *const *words)
+{
+    GString *line = g_string_new(NULL);
+
+    for (; *words; words++) {
+        g_autofree char *word = g_shell_quote(*words);
+
+        g_string_append_printf(line, "%s ", word);
     }
+    return g_string_free(line, FALSE);
+}
+
+/* An sshd on 10.9.0.12, with its keys in DIR/ssh, and microvm-ctl for those who come. */
+static GPid start_sshd(const Fixture *f, const char *host)
+{
+    g_autofree char *dir = in_dir(f, "ssh");
+    g_autofree char *config = g_build_filename(dir, "config", NULL);
+    const char *argv[] = {"nsenter", "-t", host, "-n", sshd, dir, "10.9.0.12", NULL};
+    GError *error = NULL;
+    GPid pid;
+
+    g_assert_true(shell("mkdir -p %s/bin && ln -s %s %s %s/bin", dir, ctl, launcher, dir));
+    g_spawn_async(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD, NULL,
+                  NULL, &pid, &error);
+    g_assert_no_error(error);
+    while (!shell("test -e %s && ssh -F %s there true 2>/dev/null", config, config)) {
+        g_assert_cmpint(g_get_monotonic_time(), <, f->deadline);
+        g_assert_cmpint(waitpid(pid, NULL, WNOHANG), ==, 0);
+    }
+    return pid;
+}
+
+/* On the first host, by ssh to the second one, where @words are the launcher's. */
+static char **move_words(const Fixture *f, const char *host, const char *config,
+                         const char *const *options)
+{
+    g_autofree char *ssh_config = g_build_filename(f->dir, "ssh", "config", NULL);
+    g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+
+    g_strv_builder_add_many(builder, "nsenter", "-t", host, "-n", ctl, "--runtime-dir", f->run,
+                            "migrate", "7", "--to", "ssh:there", "--ssh-config", ssh_config, NULL);
+    g_strv_builder_addv(builder, (const char **)options);
+    g_strv_builder_add_many(builder, "--", "--qemu", qemu, "--kernel", vmlinux, "--initrd", initrd,
+                            "--runtime-dir", f->there, "--user", "root", config, NULL);
+    return g_strv_builder_end(builder);
+}
+
+/* The move of @words has begun; then its ssh is killed. */
+static void break_move(Fixture *f, const char *const *words)
+{
+    g_autofree char *line = quote_words(words), *err = in_dir(f, "err");
+    g_autofree char *command = g_strdup_printf("exec %s2>%s", line, err);
+    const char *argv[] = {"sh", "-c", command, NULL};
+    g_autoptr(GString) seen = g_string_new(NULL);
+    GError *error = NULL;
+    char buffer[4096];
+    int out, status;
+    ssize_t n = 1;
+    GPid pid;
+
+    g_spawn_async_with_pipes(NULL, (char **)argv, NULL,
+                             G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL, &pid,
+                             NULL, &out, NULL, &error);
+    g_assert_no_error(error);
+    while (n > 0 && !strstr(seen->str, "active: ")) {
+        n = read(out, buffer, sizeof(buffer));
+        g_string_append_len(seen, buffer, MAX(n, 0));
+    }
+    g_assert_nonnull(strstr(seen->str, "active: "));
+    /* it is microvm-ctl's only child */
+    g_assert_true(shell("kill -KILL $(cat /proc/%d/task/%d/children)", pid, pid));
+    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    close(out);
+    f->code = WEXITSTATUS(status);
+    g_clear_pointer(&f->err, g_free);
+    g_assert_true(g_file_get_contents(err, &f->err, NULL, NULL));
+}
+
+/* What waited there has gone, as soon as it has seen that nothing comes. */
+static void wait_none(Fixture *f, const char *run_dir)
+{
+    do {
+        CTL_AT(f, run_dir, "status", "7");
+        g_assert_cmpint(g_get_monotonic_time(), <, f->deadline);
+    } while (f->code != 3);
+}
+
+/* How long nobody answers when the guest is stopped there and started here instead, in µs. */
+static gint64 restart(Fixture *f, const char *host)
+{
+    gint64 start = g_get_monotonic_time();
+    guint32 word = 1, back = 0;
+    int fd;
+
+    CTL_AT(f, f->there, "stop", "7");
+    assert_done(f);
+    launch(f, f->run, (const char *const[]){"nsenter", "-t", host, "-n", NULL}, none, NULL);
+    wait_up(f);
+    fd = connect_guest();
+    g_assert_cmpint(send(fd, &word, sizeof(word), MSG_NOSIGNAL), ==, 4);
+    g_assert_cmpint(recv(fd, &back, sizeof(back), MSG_WAITALL), ==, 4);
+    close(fd);
+    return g_get_monotonic_time() - start;
+}
+
+/* By ssh: moves that fail leave the guest here and nothing there; then one that does not. */
+static void test_ssh(Fixture *f, gconstpointer data)
+{
+    pid_t hosts[] = {add_host(1), add_host(2)};
+    g_autofree char *here = g_strdup_printf("%d", hosts[0]);
+    g_autofree char *there = g_strdup_printf("%d", hosts[1]);
+    g_autofree char *config = in_dir(f, "7.conf"), *other = in_dir(f, "bad/7.conf");
+    g_autofree char *text = NULL;
+    static const char *const slow[] = {"--bandwidth", "1M", NULL};
+    static const char *const in_time[] = {"--bandwidth", "1M", "--timeout", "3", NULL};
+    g_auto(GStrv) bad = NULL, gone = NULL, late = NULL, broken = NULL, good = NULL;
+    GPid server = start_sshd(f, there);
+    Talk t = {0};
+    GThread *thread;
+    gint64 without;
+
+    launch(f, f->run, (const char *const[]){"nsenter", "-t", here, "-n", NULL}, none, NULL);
+    wait_up(f);
+    t.fd = connect_guest();
+    thread = g_thread_new("talk", talk, &t);
+
+    /* its memory has another size there, which is seen when all has come */
+    g_assert_true(shell("mkdir %s/bad", f->dir));
+    write_config(f, 256, data);
+    g_assert_true(shell("mv %s %s", config, other));
+    write_config(f, 128, data);
+    bad = move_words(f, here, other, none);
+    run(f, (const char *const *)bad);
+    assert_refused(f, 1, "guest 7 did not arrive: ");
+    assert_refused(f, 1, "it goes on here");
+    g_test_message("%s", f->err);
+    assert_none(f, f->there);
+    other[strlen(other) - 1] = 'x';
+    gone = move_words(f, here, other, none);
+    run(f, (const char *const *)gone);
+    assert_refused(f, 1, "does not take the guest, which goes on here");
+    late = move_words(f, here, config, in_time);
+    run(f, (const char *const *)late);
+    assert_refused(f, 4, "it took longer than --timeout allows); it goes on here");
+    wait_none(f, f->there);
+    broken = move_words(f, here, config, slow);
+    break_move(f, (const char *const *)broken);
+    assert_refused(f, 1, "it goes on here");
+    g_test_message("%s", f->err);
+    wait_none(f, f->there);
+    assert_state(f, f->run, "running");
+
+    good = move_words(f, here, config, none);
+    run(f, (const char *const *)good);
+    assert_done(f);
+    text = g_steal_pointer(&f->out);
+    assert_none(f, f->run);
+    assert_state(f, f->there, "running");
+    g_atomic_int_set(&t.stop, 1);
+    g_thread_join(thread);
+    close(t.fd);
+    without = restart(f, here);
+    g_test_message("%s", text);
+    g_test_message(
+        "nobody answered for %.0f ms at most while it moved, and for %.0f ms when it was stopped "
+        "there and started here",
+        (double)t.worst / 1000, (double)without / 1000);
+    g_assert_cmpint(t.worst, <, without);
+    kill(server, SIGTERM);
+    end_hosts(hosts, G_N_ELEMENTS(hosts));
 }
 
 /* This guest hears no power button. */
@@ -457,13 +641,14 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_assert_cmpint(argc, ==, 4);
-    launcher = argv[1];
-    ctl = argv[2];
+    launcher = g_canonicalize_filename(argv[1], NULL);
+    ctl = g_canonicalize_filename(argv[2], NULL);
     initrd = argv[3];
     qemu = g_getenv("MICROVM_QEMU");
     qemu_img = g_getenv("MICROVM_QEMU_IMG");
     vmlinux = g_getenv("MICROVM_VMLINUX");
-    g_assert_true(qemu && qemu_img && vmlinux);
+    sshd = g_getenv("MICROVM_SSHD");
+    g_assert_true(qemu && qemu_img && vmlinux && sshd);
     g_assert_no_errno(unshare(CLONE_NEWNET));
     g_assert_true(shell("ip link add net type bridge && ip link set net up &&"
                         " ip address add 10.9.0.1/24 dev net"));
@@ -472,6 +657,7 @@ int main(int argc, char **argv)
     g_test_add("/life/snapshot", Fixture, NULL, set_up, test_snapshot, tear_down);
     g_test_add("/life/migrate", Fixture, NULL, set_up, test_migrate, tear_down);
     g_test_add("/life/hosts", Fixture, ",bridge=vmbr0", set_up, test_hosts, tear_down);
+    g_test_add("/life/ssh", Fixture, ",bridge=vmbr0", set_up, test_ssh, tear_down);
     g_test_add("/life/end", Fixture, NULL, set_up, test_end, tear_down);
     return g_test_run();
 }

@@ -3,7 +3,7 @@
  * Guests on real bridges, taps and VLANs, and one as Proxmox starts it, in namespaces of the test's
  * own: nothing of it is seen outside, and all processes end with the test.
  *
- *   test-net LAUNCHER INITRD
+ *   test-net LAUNCHER INITRD MICROVM-CTL
  *
  * The environment names what is used: MICROVM_QEMU, MICROVM_VMLINUX. Must be run as root. With
  * MICROVM_IN_HOST=1 it is run by ci/in-host: guests have KVM and vhost-net, QEMU runs as the user
@@ -37,7 +37,7 @@
 #define ENOUGH 3  /* frames that make sure */
 #define NOT_POSSIBLE 77
 
-static const char *launcher, *initrd, *qemu, *vmlinux;
+static const char *launcher, *ctl, *initrd, *qemu, *vmlinux;
 static gboolean in_host;
 
 typedef struct {
@@ -138,25 +138,33 @@ static char *launch(const char *config, const char *const *more)
     return err;
 }
 
+static void guest_monitor(Guest *guest, const char *run_dir, gint64 deadline)
+{
+    g_autofree char *monitor = g_strdup_printf("%s/%d.qmp", run_dir, guest->id);
+    GError *error = NULL;
+
+    guest->qmp = qmp_connect(monitor, deadline, &error);
+    g_assert_no_error(error);
+}
+
 static void guest_connect(Guest *guest, const char *run_dir, gint64 deadline)
 {
     g_autofree char *serial = g_strdup_printf("%s/%d.serial0", run_dir, guest->id);
-    g_autofree char *monitor = g_strdup_printf("%s/%d.qmp", run_dir, guest->id);
     GError *error = NULL;
 
     guest->console = console_connect(serial, NULL, &error);
     g_assert_no_error(error);
-    guest->qmp = qmp_connect(monitor, deadline, &error);
-    g_assert_no_error(error);
+    guest_monitor(guest, run_dir, deadline);
     json_node_unref(qmp_execute(guest->qmp, "cont", NULL, deadline, &error));
     g_assert_no_error(error);
 }
 
-static Guest *guest_start(Fixture *f, int id, const char *lines)
+/* @option is one more of the launcher, or NULL. */
+static Guest *guest_start_with(Fixture *f, int id, const char *lines, const char *option)
 {
     Guest *guest = g_new0(Guest, 1);
     g_autofree char *config = write_config(f->dir, id, lines);
-    const char *more[] = {"--runtime-dir", f->run, "--daemonize", NULL};
+    const char *more[] = {"--runtime-dir", f->run, "--daemonize", option, NULL};
     g_autofree char *err = launch(config, more);
 
     if (err)
@@ -164,6 +172,11 @@ static Guest *guest_start(Fixture *f, int id, const char *lines)
     guest->id = id;
     guest_connect(guest, f->run, f->deadline);
     return guest;
+}
+
+static Guest *guest_start(Fixture *f, int id, const char *lines)
+{
+    return guest_start_with(f, id, lines, NULL);
 }
 
 static void guest_end(Fixture *f, Guest *guest)
@@ -300,6 +313,77 @@ static void test_trunks(Fixture *f, gconstpointer data)
     three_guests(f, "net0: " MAC("C9") "vmbr0,tag=10\n",
                  "vlan=10 |net0: " MAC("CA") "vmbr0,trunks=10\n",
                  "vlan=10 |net0: " MAC("CB") "vmbr0,trunks=20-30\n");
+}
+
+/* Stands for an ssh agent: what comes goes back. */
+static gpointer echo_agent(gpointer data)
+{
+    int listener = GPOINTER_TO_INT(data), fd;
+    char buffer[64];
+    ssize_t n;
+
+    while ((fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+        while ((n = read(fd, buffer, sizeof(buffer))) > 0 && write(fd, buffer, (gsize)n) == n) {
+        }
+        close(fd);
+    }
+    return NULL;
+}
+
+static void start_agent(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    g_strlcpy(address.sun_path, path, sizeof(address.sun_path));
+    g_assert_no_errno(bind(fd, (struct sockaddr *)&address, sizeof(address)));
+    g_assert_no_errno(listen(fd, 8));
+    g_thread_unref(g_thread_new("agent", echo_agent, GINT_TO_POINTER(fd)));
+}
+
+/* In a child: /proc as it is for this namespace of processes. */
+static void see_processes(gpointer data)
+{
+    (void)data;
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0 ||
+        mount("proc", "/proc", "proc", 0, NULL) < 0)
+        _exit(1);
+}
+
+/* Two guests ask at the port that is the first one's; it alone gets an answer, as long as it may.
+ */
+static void test_ssh_agent(Fixture *f, gconstpointer data)
+{
+    g_autofree char *socket = g_build_filename(f->dir, "agent", NULL);
+    const char *argv[] = {ctl, "--runtime-dir", f->run, "ssh-agent", "201", NULL};
+    g_auto(GStrv) envp = NULL;
+    Guest *guests[2];
+    g_autofree char *said = NULL;
+    GError *error = NULL;
+    int status, pid;
+
+    (void)data;
+    for (int i = 0; i < 2; i++) {
+        guests[i] = guest_start_with(f, 201 + i, "vsock=1201 |", "--vsock");
+        g_clear_pointer(&guests[i]->qmp, qmp_free); /* it is microvm-ctl's turn */
+    }
+    start_agent(socket);
+    envp = g_environ_setenv(g_get_environ(), "SSH_AUTH_SOCK", socket, TRUE);
+    g_spawn_async(NULL, (char **)argv, envp, G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDOUT_TO_DEV_NULL,
+                  see_processes, NULL, &pid, &error);
+    g_assert_no_error(error);
+    guest_wait(f, guests[0], "vsock: answered hello");
+    guest_wait(f, guests[1], "vsock: turned away");
+    said = console_text(guests[1]->console);
+    g_assert_null(strstr(said, "answered"));
+    for (int i = 0; i < 2; i++) {
+        guest_monitor(guests[i], f->run, f->deadline);
+        guest_end(f, guests[i]);
+    }
+    /* with its guest it ends */
+    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    g_assert_cmpint(status, ==, 0);
+    g_assert_no_errno(g_unlink(socket));
 }
 
 /* What the command says is as the pattern has it. */
@@ -596,6 +680,7 @@ static int run_tests(void)
         ADD("ports", test_ports);
         ADD("rate", test_rate);
         ADD("user", test_user);
+        ADD("ssh-agent", test_ssh_agent);
     }
     return g_test_run();
 }
@@ -623,8 +708,9 @@ int main(int argc, char **argv)
     qemu = g_getenv("MICROVM_QEMU");
     vmlinux = g_getenv("MICROVM_VMLINUX");
     in_host = g_getenv("MICROVM_IN_HOST") != NULL;
-    g_assert_true(argc == 3 && qemu && vmlinux);
+    g_assert_true(argc == 4 && qemu && vmlinux);
     launcher = g_canonicalize_filename(argv[1], NULL);
     initrd = g_canonicalize_filename(argv[2], NULL);
+    ctl = g_canonicalize_filename(argv[3], NULL);
     return in_namespaces();
 }

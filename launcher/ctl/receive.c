@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The other side of "migrate --to ssh:HOST": starts a QEMU that waits for the guest, hands it what
+ * comes on standard input, and sends its answers on standard output. A guest that does not arrive
+ * leaves nothing behind.
+ *
+ * With words for the launcher, that is started with them; without, the guest is a service of this
+ * host, microvm@ID, and is started as such.
+ */
+#include <errno.h>
+#include <glib/gstdio.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "guests.h"
+#include "launcher-paths.h"
+#include "output.h"
+#include "remote.h"
+
+#define END_SECONDS 60 /* for QEMU to load what has come, to answer, and to end */
+#define RETRY_MS 50    /* between two looks whether a service has come as far as its monitor */
+#define CONFIG_DIR "/etc/microvm"
+#define INCOMING_DIR "/run/microvm.incoming"
+
+static volatile sig_atomic_t terminated;
+
+static void on_signal(int number)
+{
+    (void)number;
+    terminated = 1;
+}
+
+/* The launcher that was installed with us, or that our caller would find. */
+static char *find_launcher(void)
+{
+    g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
+    g_autofree char *dir = self ? g_path_get_dirname(self) : NULL;
+    char *beside = dir ? g_build_filename(dir, "microvm-launch", NULL) : NULL;
+
+    if (beside && g_file_test(beside, G_FILE_TEST_IS_EXECUTABLE)) {
+        return beside;
+    }
+    g_free(beside);
+    beside = g_find_program_in_path("microvm-launch");
+    return beside ? beside : g_strdup(BIN_DIR "/microvm-launch");
+}
+
+/* Runs it, with what it says on our standard error; its output in *@out if that is not NULL. */
+static gboolean run(char **argv, char **out, gsize *size, GError **error)
+{
+    g_autoptr(GSubprocess) process = NULL;
+    g_autoptr(GSubprocessLauncher) launcher =
+        g_subprocess_launcher_new(G_SUBPROCESS_FLAGS_STDOUT_PIPE);
+    g_autoptr(GBytes) bytes = NULL;
+
+    process = g_subprocess_launcher_spawnv(launcher, (const char *const *)argv, error);
+    if (!process ||
+        !g_subprocess_communicate(process, NULL, NULL, out ? &bytes : NULL, NULL, error)) {
+        return FALSE;
+    }
+    if (out) {
+        *out = g_bytes_unref_to_data(g_steal_pointer(&bytes), size);
+    }
+    return g_subprocess_get_successful(process) ||
+           ctl_fail(error, CTL_ERROR_FAILED, "'%s' failed here", argv[0]);
+}
+
+/* @words for the launcher with @options before them and @last behind, NULL: none. */
+static char **launcher_words(const Request *request, const char *option, const char *const *last)
+{
+    g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+    g_autofree char *launcher = find_launcher();
+
+    g_strv_builder_add_many(builder, launcher, option, NULL);
+    for (guint i = 0; i < request->n_words; i++) {
+        g_strv_builder_add(builder, request->words[i]);
+    }
+    for (; *last; last++) {
+        g_strv_builder_add(builder, *last);
+    }
+    return g_strv_builder_end(builder);
+}
+
+/* Where the launcher will have the guest's pidfile, by what it would tell QEMU. */
+static char *find_pidfile(const Request *request, GError **error)
+{
+    static const char *const none[] = {NULL};
+    g_auto(GStrv) argv = launcher_words(request, "--print0", none);
+    g_autofree char *text = NULL;
+    gsize size = 0;
+
+    if (!run(argv, &text, &size, error)) {
+        return NULL;
+    }
+    for (gsize at = 0; at < size; at += strlen(text + at) + 1) {
+        if (strcmp(text + at, "-pidfile") == 0 && at + strlen("-pidfile") + 1 < size) {
+            return g_strdup(text + at + strlen("-pidfile") + 1);
+        }
+    }
+    ctl_fail(error, CTL_ERROR_FAILED, "%s --print0 names no pidfile", argv[0]);
+    return NULL;
+}
+
+static Guest *launch(const Request *request, GError **error)
+{
+    static const char *const incoming[] = {"-incoming", "defer", NULL};
+    g_autofree char *pidfile = find_pidfile(request, error);
+    g_auto(GStrv) argv = launcher_words(request, "--daemonize", incoming);
+    Guest *guest;
+
+    if (!pidfile || !run(argv, NULL, NULL, error)) {
+        return NULL;
+    }
+    guest = guest_at(pidfile);
+    if (!guest || strcmp(guest->id, request->id) != 0) {
+        guest_free(guest);
+        ctl_fail(error, CTL_ERROR_FAILED, "%s is not the pidfile of guest %s, or not locked",
+                 pidfile, request->id);
+        return NULL;
+    }
+    return guest;
+}
+
+/* The unit has $INCOMING among the launcher's words. */
+static gboolean start_unit(const Request *request, GError **error)
+{
+    g_autofree char *config = g_strdup_printf(CONFIG_DIR "/%s.conf", request->id);
+    g_autofree char *file = g_build_filename(INCOMING_DIR, request->id, NULL);
+    g_autofree char *unit = g_strdup_printf("microvm@%s.service", request->id);
+    char *argv[] = {"systemctl", "start", unit, NULL};
+    gboolean done;
+
+    if (!g_file_test(config, G_FILE_TEST_EXISTS)) {
+        return ctl_fail(error, CTL_ERROR_FAILED,
+                        "there is no %s on this host ('migrate … -- CONFIG' names another)",
+                        config);
+    }
+    if (g_mkdir_with_parents(INCOMING_DIR, 0700) < 0) {
+        return ctl_fail(error, CTL_ERROR_FAILED, "%s: %s", INCOMING_DIR, g_strerror(errno));
+    }
+    if (!g_file_set_contents(file, "INCOMING=-incoming defer\n", -1, error)) {
+        return FALSE;
+    }
+    done = run(argv, NULL, NULL, error);
+    g_unlink(file);
+    return done;
+}
+
+/* Nobody says when a service's QEMU has its monitor: it is looked for until @deadline. */
+static Guest *start_service(const Request *request, gint64 deadline, GError **error)
+{
+    Guest *guest = guest_find(request, NULL);
+
+    if (guest) {
+        guest_free(guest);
+        ctl_fail(error, CTL_ERROR_FAILED, "guest %s runs on this host already", request->id);
+        return NULL;
+    }
+    if (!start_unit(request, error)) {
+        return NULL;
+    }
+    while (!(guest = guest_find(request, NULL)) && g_get_monotonic_time() < deadline) {
+        g_usleep(RETRY_MS * 1000);
+    }
+    if (!guest) {
+        ctl_fail(error, CTL_ERROR_FAILED, "microvm@%s did not start: journalctl -u microvm@%s",
+                 request->id, request->id);
+    }
+    return guest;
+}
+
+/* What one side has goes to the other, until either has ended, or a signal came. */
+static gboolean pass(int from, int to)
+{
+    static char buffer[256 * 1024];
+    ssize_t n = read(from, buffer, sizeof(buffer)), sent, done = 0;
+
+    if (n < 0 && errno == EINTR) {
+        return TRUE;
+    }
+    while (n > 0 && done < n) {
+        sent = write(to, buffer + done, (gsize)(n - done));
+        if (sent < 0 && (errno != EINTR || terminated)) {
+            return FALSE;
+        }
+        done += MAX(sent, 0);
+    }
+    return n > 0;
+}
+
+static void relay(int fd)
+{
+    struct pollfd pfds[] = {{.fd = STDIN_FILENO, .events = POLLIN}, {.fd = fd, .events = POLLIN}};
+
+    while (!terminated) {
+        if (poll(pfds, G_N_ELEMENTS(pfds), -1) < 0) {
+            if (errno != EINTR) {
+                return;
+            }
+        } else if ((pfds[1].revents && !pass(fd, STDOUT_FILENO)) ||
+                   (pfds[0].revents && !pass(STDIN_FILENO, fd))) {
+            return;
+        }
+    }
+}
+
+/* QEMU is to stay when the move fails, so that it can be asked why. */
+static gboolean prepare(Qmp *qmp, int fd, gint64 deadline, GError **error)
+{
+    static const char capabilities[] =
+        "{\"capabilities\": [{\"capability\": \"events\", \"state\": true},"
+        " {\"capability\": \"return-path\", \"state\": true}]}";
+    static const char incoming[] = "{\"uri\": \"fd:incoming\", \"exit-on-error\": false}";
+
+    return qmp_run(qmp, "migrate-set-capabilities", g_strdup(capabilities), deadline, error) &&
+           qmp_give_fd(qmp, "incoming", fd, deadline, error) &&
+           qmp_run(qmp, "migrate-incoming", g_strdup(incoming), deadline, error);
+}
+
+/* How it ended: TRUE when the guest is here. */
+static gboolean has_arrived(Qmp *qmp, const Guest *guest, GError **error)
+{
+    gint64 deadline = channel_deadline(END_SECONDS);
+
+    for (;;) {
+        g_autoptr(JsonNode) answer =
+            qmp_ask(qmp, "query-migrate", NULL, JSON_NODE_OBJECT, deadline, error);
+        g_autoptr(JsonObject) event = NULL;
+        JsonObject *info = answer ? json_node_get_object(answer) : NULL;
+        const char *status;
+
+        if (!info) {
+            return FALSE;
+        }
+        status = json_object_get_string_member_with_default(info, "status", "none");
+        if (strcmp(status, "completed") == 0) {
+            return TRUE;
+        }
+        if (strcmp(status, "failed") == 0) {
+            return ctl_fail(error, CTL_ERROR_FAILED, "guest %s did not arrive: %s", guest->id,
+                            json_object_get_string_member_with_default(info, "error-desc",
+                                                                       "it was not sent whole"));
+        }
+        event = qmp_wait_event(qmp, "MIGRATION", deadline, error);
+        if (!event) {
+            return FALSE;
+        }
+    }
+}
+
+/* What waits for a guest that will not come. */
+static void take_back(Qmp *qmp, const Guest *guest)
+{
+    int pidfd = guest_pidfd(guest, NULL);
+
+    if (pidfd < 0) {
+        return;
+    }
+    if (qmp) {
+        qmp_run(qmp, "quit", NULL, channel_deadline(END_SECONDS), NULL);
+    }
+    if (!qmp || !pidfd_wait(pidfd, channel_deadline(END_SECONDS))) {
+        output_say("guest %s waits here for what does not come; 'microvm-ctl stop %s'", guest->id,
+                   guest->id);
+    }
+    close(pidfd);
+}
+
+static gboolean receive(const Guest *guest, Qmp *qmp, gint64 deadline, GError **error)
+{
+    int pair[2];
+    gboolean ready;
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+        return ctl_fail(error, CTL_ERROR_FAILED, "a pair of sockets: %s", g_strerror(errno));
+    }
+    ready = prepare(qmp, pair[1], deadline, error);
+    close(pair[1]);
+    if (ready) {
+        puts(REMOTE_READY);
+        fflush(stdout);
+        relay(pair[0]);
+    }
+    close(pair[0]);
+    return ready && has_arrived(qmp, guest, error);
+}
+
+gboolean ctl_receive(Request *request, GError **error)
+{
+    gint64 deadline = channel_deadline(request->timeout);
+    struct sigaction action = {.sa_handler = on_signal};
+    g_autoptr(Guest) guest = NULL;
+    g_autoptr(Qmp) qmp = NULL;
+    gboolean arrived;
+
+    sigaction(SIGHUP, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    guest = request->n_words > 0 ? launch(request, error) : start_service(request, deadline, error);
+    if (!guest) {
+        return FALSE;
+    }
+    qmp = guest_qmp(guest, deadline, error);
+    arrived = qmp && receive(guest, qmp, deadline, error);
+    if (!arrived) {
+        take_back(qmp, guest);
+    }
+    return arrived;
+}
