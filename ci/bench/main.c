@@ -8,6 +8,7 @@
 #include "compare.h"
 #include "count-run.h"
 #include "docs.h"
+#include "model.h"
 #include "report.h"
 #include "timing.h"
 
@@ -152,17 +153,18 @@ static gboolean measure_growth(Bench *bench, GError **error)
 /* Of all that were counted. */
 static gboolean measure_startup(Bench *bench, GError **error)
 {
-    printf("%-10s %10s %10s %10s  of QEMU itself, until its guest is set up\n", "", "million in.",
-           "faults", "libraries");
+    printf("%-10s %11s %9s %9s %9s %9s  of QEMU itself, until its guest is set up\n", "",
+           "million ins", "faults", "libraries", "predicted", "CPU time");
     for (guint i = 0; i < bench->found.setups->len; i++) {
         Result *result = bench->found.setups->pdata[i];
 
         if (!startup_measure(setup_find(result->name), &bench->parts, &result->startup, error)) {
             return FALSE;
         }
-        printf("%-10s %10.2f %10" G_GUINT64_FORMAT " %10u\n", result->name,
+        printf("%-10s %11.2f %9" G_GUINT64_FORMAT " %9u %6.1f ms %6.1f ms\n", result->name,
                (double)result->startup.instructions / 1e6, result->startup.faults,
-               result->startup.libraries);
+               result->startup.libraries, model_startup(&result->startup),
+               result->startup.cpu * 1e3);
         fflush(stdout);
     }
     return TRUE;

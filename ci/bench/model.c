@@ -80,11 +80,14 @@ Prediction model_predict(const Counts *counts, const char *until, const Startup 
         p.instructions += to_ms((double)phase->instructions * INSTRUCTION);
         p.exits += to_ms(exit_cycles(phase));
     }
-    if (startup) {
-        p.qemu = to_ms((double)startup->instructions * INSTRUCTION +
-                       (double)startup->faults * PAGE_FAULT);
-    }
+    p.qemu = startup ? model_startup(startup) : 0;
     return p;
+}
+
+double model_startup(const Startup *startup)
+{
+    return to_ms((double)startup->instructions * INSTRUCTION +
+                 (double)startup->faults * PAGE_FAULT);
 }
 
 double model_sum(Prediction p)

@@ -24,6 +24,9 @@ typedef struct {
 Prediction model_predict(const Counts *counts, const char *until, const Startup *startup);
 double model_sum(Prediction p);
 
+/* Of QEMU's start alone. */
+double model_startup(const Startup *startup);
+
 /* The weights and where they are from, as a table in Markdown; free with g_free(). */
 char *model_weights(void);
 

@@ -254,7 +254,9 @@ gboolean picture_phases(const char *base, GPtrArray *results, GError **error)
 
 #define PANEL_ROW 18
 #define PANEL_TITLE 26
-#define DECADES 5.0
+#define PANEL_AXIS 32
+#define DECADES 5
+#define ONE 0.15 /* where the axis has its 1, in decades: a bar of 1 is seen */
 
 /* Accesses of all phases by device, without those that leave no trace outside the CPU. */
 static GHashTable *by_device(const Counts *counts)
@@ -285,7 +287,7 @@ static int panel_height(const Result *result)
 {
     g_autoptr(GHashTable) table = by_device(result->counts);
 
-    return PANEL_TITLE + PANEL_ROW * (int)g_hash_table_size(table) + 10;
+    return PANEL_TITLE + PANEL_ROW * (int)g_hash_table_size(table) + PANEL_AXIS;
 }
 
 /* The panels stand in two columns; the next one goes where there is more room. */
@@ -299,6 +301,30 @@ static double place(double heights[2], const Result *result, int *column)
     return y;
 }
 
+static double log_x(double number, double width)
+{
+    return (log10(number) + ONE) / DECADES * width;
+}
+
+/* Lines and numbers at the powers of ten, for bars from @x on, between @top and @bottom. */
+static void log_axis(cairo_t *cr, double x, double width, double top, double bottom)
+{
+    guint64 power = 1;
+
+    for (int i = 0; i < DECADES; i++, power *= 10) {
+        g_autofree char *number = g_strdup_printf("%" G_GUINT64_FORMAT, power);
+        double at = x + log_x((double)power, width);
+
+        cairo_set_source_rgb(cr, 0.8, 0.8, 0.8);
+        cairo_set_line_width(cr, 0.5);
+        cairo_move_to(cr, at, top);
+        cairo_line_to(cr, at, bottom);
+        cairo_stroke(cr);
+        black(cr);
+        text_at(cr, at, bottom + 13, 0.5, number);
+    }
+}
+
 static void draw_panel(cairo_t *cr, const Result *result, double left, double y)
 {
     const double width = WIDTH / 2.0 - 150 - 70, bars = left + 150;
@@ -309,9 +335,10 @@ static void draw_panel(cairo_t *cr, const Result *result, double left, double y)
     cairo_set_font_size(cr, FONT + 1);
     text_at(cr, bars, y + 16, 0, result->name);
     cairo_set_font_size(cr, FONT - 1);
+    log_axis(cr, bars, width, y + PANEL_TITLE - 2, y + PANEL_TITLE + PANEL_ROW * keys->len);
     for (guint i = 0; i < keys->len; i++) {
         guint64 n = counts_get(table, keys->pdata[i]);
-        double length = (log10((double)n) + 0.15) / DECADES * width;
+        double length = log_x((double)n, width);
         double at = y + PANEL_TITLE + PANEL_ROW * i;
         g_autofree char *number = g_strdup_printf("%" G_GUINT64_FORMAT, n);
 

@@ -230,17 +230,37 @@ static GPtrArray *own_argv(const Setup *setup, const Parts *parts, const char *a
     return setup->q35 ? q35_argv(setup, parts, append, error) : microvm_argv(setup, parts, append);
 }
 
+/* The value of @option in @argv, which has it. */
+static char **value_of(GPtrArray *argv, const char *option)
+{
+    guint i = 0;
+
+    while (!g_str_equal(argv->pdata[i], option)) {
+        i++;
+        g_assert(i + 1 < argv->len);
+    }
+    return (char **)&argv->pdata[i + 1];
+}
+
 /* Replaces the value of @option in @argv by @value, which it takes. */
 static void replace(GPtrArray *argv, const char *option, char *value)
 {
-    for (guint i = 0; i + 1 < argv->len; i++) {
-        if (g_str_equal(argv->pdata[i], option)) {
-            g_free(argv->pdata[i + 1]);
-            argv->pdata[i + 1] = value;
-            return;
-        }
-    }
-    g_assert_not_reached();
+    char **at = value_of(argv, option);
+
+    g_free(*at);
+    *at = value;
+}
+
+/* What a counted boot adds to the launcher's command line for the kernel. */
+static void extend_command_line(GPtrArray *argv, const Setup *setup)
+{
+    char **at = value_of(argv, "-append");
+    g_autofree char *old = *at;
+    g_auto(GStrv) around = g_strsplit(old, " quiet", 2);
+
+    *at =
+        g_strconcat(around[0], setup->loud ? "" : " quiet", around[1] ? around[1] : "", " nokaslr",
+                    setup->append ? " " : "", setup->append ? setup->append : "", NULL);
 }
 
 /* What microvm-launch says of a config with a disk, a network card and an agent. */
@@ -292,7 +312,7 @@ static GPtrArray *launcher_argv(const Setup *setup, const Parts *parts, GError *
     }
     replace(argv, "-accel", g_strdup("tcg,thread=single"));
     replace(argv, "-netdev", g_strdup(SILENT_NET));
-    replace(argv, "-append", setup_command_line(setup));
+    extend_command_line(argv, setup);
     g_ptr_array_add(argv, g_strdup("-no-reboot"));
     return argv;
 }
@@ -318,6 +338,9 @@ GPtrArray *setup_start_argv(const Setup *setup, const Parts *parts, GError **err
     GPtrArray *argv = setup->launcher ? launcher_argv(setup, parts, error)
                                       : own_argv(setup, parts, append, error);
 
+    if (argv && setup->launcher) {
+        replace(argv, "-sandbox", g_strdup("off")); /* valgrind knows no seccomp() */
+    }
     for (guint i = 0; argv && i < argv->len; i++) {
         char **word = (char **)&argv->pdata[i];
 

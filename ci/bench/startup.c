@@ -6,6 +6,7 @@
 
 #include "boot.h"
 
+#define RUNS 10
 #define LIMIT 300 /* seconds, under valgrind on a slow, busy host */
 
 static gboolean count_libraries(const char *qemu, guint *libraries, GError **error)
@@ -49,13 +50,34 @@ static Boot *start_and_quit(const Setup *setup, const Parts *parts, const char *
                : NULL;
 }
 
-/* Page faults without a disk's help, of all children that have ended. */
-static guint64 children_faults(void)
+static double seconds(struct timeval t)
 {
-    struct rusage usage;
+    return (double)t.tv_sec + (double)t.tv_usec / G_USEC_PER_SEC;
+}
 
-    getrusage(RUSAGE_CHILDREN, &usage);
-    return (guint64)usage.ru_minflt;
+/* Runs it as a user does. Takes the least of page faults and CPU time, which others on it raise. */
+static gboolean measure_plain(const Setup *setup, const Parts *parts, Startup *startup,
+                              GError **error)
+{
+    for (int i = 0; i < RUNS; i++) {
+        struct rusage before, after;
+        g_autoptr(Boot) boot = NULL;
+        guint64 faults;
+        double cpu;
+
+        getrusage(RUSAGE_CHILDREN, &before);
+        boot = start_and_quit(setup, parts, NULL, error);
+        if (!boot) {
+            return FALSE;
+        }
+        getrusage(RUSAGE_CHILDREN, &after);
+        faults = (guint64)(after.ru_minflt - before.ru_minflt);
+        cpu = seconds(after.ru_utime) - seconds(before.ru_utime) + seconds(after.ru_stime) -
+              seconds(before.ru_stime);
+        startup->faults = i ? MIN(startup->faults, faults) : faults;
+        startup->cpu = i ? MIN(startup->cpu, cpu) : cpu;
+    }
+    return TRUE;
 }
 
 gboolean startup_measure(const Setup *setup, const Parts *parts, Startup *startup, GError **error)
@@ -63,7 +85,7 @@ gboolean startup_measure(const Setup *setup, const Parts *parts, Startup *startu
     g_autofree char *qemu = setup_qemu(setup, parts), *program = g_find_program_in_path("valgrind");
     const char *const valgrind[] = {program, "--tool=callgrind", "--callgrind-out-file=/dev/null",
                                     NULL};
-    g_autoptr(Boot) counted = NULL, plain = NULL;
+    g_autoptr(Boot) counted = NULL;
     const char *at;
 
     if (!program) {
@@ -84,8 +106,5 @@ gboolean startup_measure(const Setup *setup, const Parts *parts, Startup *startu
         return FALSE;
     }
     startup->instructions = g_ascii_strtoull(at + strlen("Collected : "), NULL, 10);
-    startup->faults = children_faults();
-    plain = start_and_quit(setup, parts, NULL, error);
-    startup->faults = children_faults() - startup->faults;
-    return plain != NULL;
+    return measure_plain(setup, parts, startup, error);
 }
