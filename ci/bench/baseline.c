@@ -4,12 +4,6 @@
 #include <gio/gio.h>
 #include <string.h>
 
-/*
- * Instructions of a function or initcall that a baseline names: far fewer than compare() has room
- * for, so that one that has just come over it is not taken for a change.
- */
-#define LEAST 1000
-
 /* -- what is booted */
 
 static gboolean add_hash(JsonObject *inputs, const char *name, char *path, GError **error)
@@ -46,13 +40,15 @@ static void add_compiler(JsonObject *inputs, char *path)
 JsonObject *inputs_of(const Setup *setup, const Parts *parts, GError **error)
 {
     g_autoptr(JsonObject) inputs = json_object_new();
+    g_autofree char *command_line = setup_command_line(setup);
 
     if (!add_hash(inputs, "qemu", setup_qemu(setup, parts), error) ||
         !add_hash(inputs, "kernel", setup_kernel(setup, parts), error) ||
-        !add_hash(inputs, "initrd", g_build_filename(parts->out, "initrd", NULL), error) ||
+        !add_hash(inputs, "initrd", setup_initrd(setup, parts), error) ||
         !add_hash(inputs, "init", g_strdup(parts->init), error)) {
         return NULL;
     }
+    json_object_set_string_member(inputs, "command line", command_line);
     add_compiler(inputs, g_build_filename(parts->out, "vmlinux", NULL));
     return g_steal_pointer(&inputs);
 }
@@ -113,13 +109,16 @@ static gboolean write_json(JsonObject *object, const char *path, GError **error)
     return g_file_set_contents(path, with_end, -1, error);
 }
 
-static JsonObject *reason(const Counts *counts, const char *why)
+static JsonObject *reason(const Counts *counts, const char *why, const char *commit)
 {
     g_autoptr(GDateTime) now = g_date_time_new_now_utc();
     g_autofree char *date = g_date_time_format(now, "%Y-%m-%d %H:%M");
     JsonObject *object = json_object_new();
 
     json_object_set_string_member(object, "date", date);
+    if (commit) {
+        json_object_set_string_member(object, "commit", commit);
+    }
     json_object_set_string_member(object, "why", why);
     json_object_set_int_member(object, "instructions", (gint64)counts_instructions(counts));
     json_object_set_int_member(object, "port", (gint64)counts_accesses(counts, "port "));
@@ -128,16 +127,16 @@ static JsonObject *reason(const Counts *counts, const char *why)
 }
 
 gboolean baseline_accept(const char *path, const Baseline *before, const Counts *counts,
-                         JsonObject *inputs, const char *why, GError **error)
+                         JsonObject *inputs, const char *why, const char *commit, GError **error)
 {
-    g_autoptr(JsonObject) root = counts_to_json(counts, inputs, LEAST);
+    g_autoptr(JsonObject) root = counts_to_json(counts, inputs, BASELINE_LEAST);
     JsonArray *accepted = json_array_new();
 
     for (guint i = 0; before && i < json_array_get_length(before->accepted); i++) {
         json_array_add_object_element(
             accepted, json_object_ref(json_array_get_object_element(before->accepted, i)));
     }
-    json_array_add_object_element(accepted, reason(counts, why));
+    json_array_add_object_element(accepted, reason(counts, why, commit));
     json_object_set_array_member(root, "accepted", accepted);
     return write_json(root, path, error);
 }

@@ -12,10 +12,17 @@
  * hashes of what was booted, and for each time it was accepted the reason and the sum.
  */
 
+/*
+ * Instructions of a function or initcall that a baseline names: what takes fewer is left out, to
+ * keep the files small, and counts as none.
+ */
+#define BASELINE_LEAST 1000
+
 typedef struct {
     Counts *counts;
-    JsonObject *inputs;  /* name of a part -> its hash */
-    JsonArray *accepted; /* objects with date, why, instructions, port, mmio; oldest first */
+    JsonObject *inputs; /* name of a part -> its hash */
+    JsonArray
+        *accepted; /* objects with date, commit, why, instructions, port, mmio; oldest first */
 } Baseline;
 
 /* What @setup boots, for Baseline.inputs. NULL with @error. */
@@ -31,9 +38,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Baseline, baseline_free)
 
 /*
  * Writes @counts to @path as what is right from now on, because of @why, after the reasons that
- * @before (or NULL) had.
+ * @before (or NULL) had. @commit is the one that the change comes after, or NULL.
  */
 gboolean baseline_accept(const char *path, const Baseline *before, const Counts *counts,
-                         JsonObject *inputs, const char *why, GError **error);
+                         JsonObject *inputs, const char *why, const char *commit, GError **error);
 
 #endif

@@ -7,17 +7,24 @@
 
 #define BOOT_LIMIT 300 /* seconds, on a slow, busy host */
 
+#define KERNEL "phase=kernel@ffffffff80000000-ffffffffffffffff,"
+#define USER "phase=initrd@user,phase=init@mark1,phase=ready@mark2"
+
 /*
  * Where each phase begins, in the plugin's words. A vmlinux is entered where it is loaded, at
- * 16 MiB; a bzImage at 1 MiB, and it ends in the kernel's own addresses.
+ * 16 MiB; a bzImage at 1 MiB, or where GRUB loads it, and it ends in the kernel's own addresses.
+ * GRUB begins where a PC loads a boot sector.
  */
 static const char *phases(const Setup *setup)
 {
-    return !setup->bzimage ? "phase=firmware,phase=kernel@1000000-3000000,"
-                             "phase=initrd@user,phase=init@mark1,phase=ready@mark2"
-                           : "phase=firmware,phase=decompression@100000-101000,"
-                             "phase=kernel@ffffffff80000000-ffffffffffffffff,"
-                             "phase=initrd@user,phase=init@mark1,phase=ready@mark2";
+    if (setup->q35) {
+        return "phase=firmware,phase=loader@7c00-7e00,phase=decompression@1000000-1001000," KERNEL
+            USER;
+    }
+    if (setup_unpacks(setup)) {
+        return "phase=firmware,phase=decompression@100000-101000," KERNEL USER;
+    }
+    return "phase=firmware,phase=kernel@1000000-3000000," USER;
 }
 
 /* ",map=FILE" for a kernel of ours: System.map lies where it was built. */

@@ -2,20 +2,19 @@
 #ifndef MICROVM_DOCS_H
 #define MICROVM_DOCS_H
 
+#include "growth.h"
+#include "memory.h"
 #include "picture.h"
-#include "startup.h"
 
-/* One row of a table: a guest that differs in its size. */
+/* All that was measured. */
 typedef struct {
-    char *name;
-    Counts *counts;
-} Growth;
+    GPtrArray *setups; /* of Result */
+    GPtrArray *growth; /* of Growth */
+    GPtrArray *memory; /* of MemoryRow */
+    GPtrArray *guests; /* of GuestsRow */
+} Findings;
 
-/*
- * Writes @path, docs/performance.md: tables of @results (Result *) and @growth (Growth *), the
- * start-up of QEMU with the series and without, and the pictures that lie beside it.
- */
-gboolean docs_write(const char *path, GPtrArray *results, GPtrArray *growth, const Startup *ours,
-                    const Startup *stock, GError **error);
+/* Writes @path, docs/performance.md, from all of @found; the pictures lie beside it. */
+gboolean docs_write(const char *path, const Findings *found, GError **error);
 
 #endif

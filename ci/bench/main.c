@@ -8,21 +8,21 @@
 #include "compare.h"
 #include "count-run.h"
 #include "docs.h"
-#include "picture.h"
+#include "model.h"
 #include "report.h"
 #include "timing.h"
 
+#define MIB (1024.0 * 1024.0)
+
 typedef struct {
     Parts parts;
-    char *baselines, *accept, *json, *append, *pictures, *docs, *accel;
+    char *baselines, *accept, *commit, *json, *append, *pictures, *docs, *accel;
     char **names; /* of setups */
-    gboolean details, loud, all, growth, startup;
+    gboolean details, loud, all, growth, startup, memory, guests;
     int disks, pairs;
     /* results */
     JsonObject *results;
-    GPtrArray *measured; /* of Result */
-    GPtrArray *grown;    /* of Growth */
-    Startup ours, stock;
+    Findings found;
     gboolean dearer;
 } Bench;
 
@@ -45,7 +45,7 @@ static gboolean judge(Bench *bench, const Setup *setup, const Counts *counts, Js
         return FALSE;
     }
     if (bench->accept) {
-        return baseline_accept(path, before, counts, inputs, bench->accept, error);
+        return baseline_accept(path, before, counts, inputs, bench->accept, bench->commit, error);
     }
     if (!before) {
         g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_NOENT,
@@ -80,7 +80,7 @@ static void keep(Bench *bench, const Setup *setup, Counts *counts)
     result->name = setup->name;
     result->counts = counts;
     result->baseline = setup->guarded ? baseline_load(path, NULL) : NULL;
-    g_ptr_array_add(bench->measured, result);
+    g_ptr_array_add(bench->found.setups, result);
 }
 
 static gboolean measure(Bench *bench, const Setup *known, GError **error)
@@ -119,90 +119,101 @@ static gboolean measure(Bench *bench, const Setup *known, GError **error)
     return TRUE;
 }
 
+/* Whether @setup is asked for: by name; else all, or those that are guarded. */
+static gboolean is_wanted(const Bench *bench, const Setup *setup)
+{
+    if (bench->names) {
+        return g_strv_contains((const char *const *)bench->names, setup->name);
+    }
+    return setup->guarded || bench->all;
+}
+
 static gboolean draw(const Bench *bench, const char *dir, GError **error)
 {
     g_autofree char *phases = g_build_filename(dir, "boot-phases", NULL);
     g_autofree char *devices = g_build_filename(dir, "boot-devices", NULL);
     g_autofree char *history = g_build_filename(dir, "boot-history", NULL);
-    const Result *first = bench->measured->pdata[0];
+    GPtrArray *setups_found = bench->found.setups;
+    const Result *first = setups_found->pdata[0];
     g_autofree char *name = g_strdup_printf("boot-flame-%s.svg", first->name);
     g_autofree char *flame = g_build_filename(dir, name, NULL);
 
     return picture_flame(flame, first->name, first->counts, error) &&
-           picture_phases(phases, bench->measured, error) &&
-           picture_devices(devices, bench->measured, error) &&
-           picture_history(history, bench->measured, error);
+           picture_phases(phases, setups_found, error) &&
+           picture_devices(devices, setups_found, error) &&
+           picture_history(history, setups_found, error);
 }
 
-static void growth_free(gpointer data)
-{
-    Growth *row = data;
-
-    g_free(row->name);
-    counts_free(row->counts);
-    g_free(row);
-}
-
-static gboolean grow(Bench *bench, const Setup *setup, char *name, GError **error)
-{
-    Growth *row = g_new0(Growth, 1);
-    g_autofree char *text = NULL;
-
-    row->name = name;
-    row->counts = count_boot(setup, &bench->parts, error);
-    if (!row->counts) {
-        growth_free(row);
-        return FALSE;
-    }
-    g_ptr_array_add(bench->grown, row);
-    text = report_row(name, row->counts);
-    fputs(text, stdout);
-    fflush(stdout);
-    return TRUE;
-}
-
-/* The first setup with more CPUs, more memory, more devices. */
 static gboolean measure_growth(Bench *bench, GError **error)
 {
-    static const guint cpus[] = {1, 2, 4, 8}, memory[] = {128, 1024, 4096, 16384},
-                       disks[] = {1, 4, 8, 19};
-    Setup setup = setups[0];
+    bench->found.growth = growth_measure(setups, &bench->parts, error);
+    return bench->found.growth != NULL;
+}
 
-    for (gsize i = 0; i < G_N_ELEMENTS(cpus); i++) {
-        setup.cpus = cpus[i];
-        if (!grow(bench, &setup, g_strdup_printf("%u CPU%s", cpus[i], cpus[i] > 1 ? "s" : ""),
-                  error)) {
+/* Of all that were counted. */
+static gboolean measure_startup(Bench *bench, GError **error)
+{
+    printf("%-10s %11s %9s %9s %9s %9s  of QEMU itself, until its guest is set up\n", "",
+           "million ins", "faults", "libraries", "predicted", "CPU time");
+    for (guint i = 0; i < bench->found.setups->len; i++) {
+        Result *result = bench->found.setups->pdata[i];
+
+        if (!startup_measure(setup_find(result->name), &bench->parts, &result->startup, error)) {
             return FALSE;
         }
-    }
-    setup = setups[0];
-    for (gsize i = 0; i < G_N_ELEMENTS(memory); i++) {
-        setup.memory_mib = memory[i];
-        if (!grow(bench, &setup, g_strdup_printf("%u MiB", memory[i]), error)) {
-            return FALSE;
-        }
-    }
-    setup = setups[0];
-    for (gsize i = 0; i < G_N_ELEMENTS(disks); i++) {
-        setup.more_disks = disks[i];
-        if (!grow(bench, &setup, g_strdup_printf("%u devices", 5 + disks[i]), error)) {
-            return FALSE;
-        }
+        printf("%-10s %11.2f %9" G_GUINT64_FORMAT " %9u %6.1f ms %6.1f ms\n", result->name,
+               (double)result->startup.instructions / 1e6, result->startup.faults,
+               result->startup.libraries, model_startup(&result->startup),
+               result->startup.cpu * 1e3);
+        fflush(stdout);
     }
     return TRUE;
 }
 
-static gboolean measure_startup(Bench *bench, GError **error)
+static const char *accel_of(const Bench *bench)
 {
-    if (!startup_measure(setup_find("mmio"), &bench->parts, &bench->ours, error) ||
-        !startup_measure(setup_find("stock"), &bench->parts, &bench->stock, error)) {
+    return bench->accel ? bench->accel : "tcg";
+}
+
+static gboolean measure_memory(Bench *bench, GError **error)
+{
+    bench->found.memory = g_ptr_array_new_with_free_func(memory_row_free);
+    printf("%-10s %8s %8s %8s  MiB, with accelerator %s\n", "", "RSS", "PSS", "guest's",
+           accel_of(bench));
+    for (const Setup *setup = setups; setup->name; setup++) {
+        MemoryRow *row;
+
+        if (setup->launcher || !is_wanted(bench, setup)) {
+            continue;
+        }
+        row = memory_measure(setup, &bench->parts, accel_of(bench), error);
+        if (!row) {
+            return FALSE;
+        }
+        g_ptr_array_add(bench->found.memory, row);
+        printf("%-10s %8.1f %8.1f %8.1f\n", row->name, row->rss / MIB, row->pss / MIB,
+               row->ram / MIB);
+        fflush(stdout);
+    }
+    return TRUE;
+}
+
+static gboolean measure_guests(Bench *bench, GError **error)
+{
+    GPtrArray *rows = memory_guests(setups, &bench->parts, accel_of(bench), error);
+
+    bench->found.guests = rows;
+    if (!rows) {
         return FALSE;
     }
-    printf(
-        "QEMU from exec to a guest that is set up, and to its end: %.1f million host instructions, "
-        "%u libraries; without the series %.1f, %u\n",
-        (double)bench->ours.instructions / 1e6, bench->ours.libraries,
-        (double)bench->stock.instructions / 1e6, bench->stock.libraries);
+    printf("%-10s %10s %10s %8s %8s  guests at once, MiB each\n", "guests", "ready", "each", "RSS",
+           "PSS");
+    for (guint i = 0; i < rows->len; i++) {
+        const GuestsRow *row = rows->pdata[i];
+
+        printf("%-10u %9.2fx %9.2fx %8.1f %8.1f\n", row->guests, row->ready,
+               row->ready / row->guests, row->rss / MIB, row->pss / MIB);
+    }
     return TRUE;
 }
 
@@ -214,15 +225,6 @@ static gboolean write_results(const Bench *bench, GError **error)
     json_node_set_object(node, bench->results);
     text = json_to_string(node, TRUE);
     return g_file_set_contents(bench->json, text, -1, error);
-}
-
-/* Whether @setup is asked for: by name; else all, or those that are guarded. */
-static gboolean is_wanted(const Bench *bench, const Setup *setup)
-{
-    if (bench->names) {
-        return g_strv_contains((const char *const *)bench->names, setup->name);
-    }
-    return setup->guarded || bench->all;
 }
 
 static gboolean measure_all(Bench *bench, GError **error)
@@ -249,8 +251,7 @@ static gboolean write_docs(Bench *bench, GError **error)
 {
     g_autofree char *path = g_build_filename(bench->docs, "performance.md", NULL);
 
-    return draw(bench, bench->docs, error) &&
-           docs_write(path, bench->measured, bench->grown, &bench->ours, &bench->stock, error);
+    return draw(bench, bench->docs, error) && docs_write(path, &bench->found, error);
 }
 
 /* The two setups that are named, in turn. */
@@ -271,14 +272,13 @@ static gboolean measure_time(Bench *bench, GError **error)
                     bench->names[a ? 1 : 0]);
         return FALSE;
     }
-    return timing_compare(a, b, &bench->parts, bench->accel ? bench->accel : "tcg",
-                          (guint)bench->pairs, error);
+    return timing_compare(a, b, &bench->parts, accel_of(bench), (guint)bench->pairs, error);
 }
 
 static gboolean work(Bench *bench, GError **error)
 {
-    gboolean only_other = !bench->names && !bench->all && !bench->json && !bench->pictures &&
-                          (bench->growth || bench->startup);
+    gboolean only_other = !bench->json && !bench->pictures && !bench->docs && !bench->accept &&
+                          (bench->growth || bench->memory || bench->guests) && !bench->startup;
 
     if (!parts_prepare(&bench->parts, error)) {
         return FALSE;
@@ -289,6 +289,8 @@ static gboolean work(Bench *bench, GError **error)
     return (only_other || measure_all(bench, error)) &&
            (!bench->growth || measure_growth(bench, error)) &&
            (!bench->startup || measure_startup(bench, error)) &&
+           (!bench->memory || measure_memory(bench, error)) &&
+           (!bench->guests || measure_guests(bench, error)) &&
            (!bench->json || write_results(bench, error)) &&
            (!bench->pictures || draw(bench, bench->pictures, error)) &&
            (!bench->docs || write_docs(bench, error));
@@ -308,15 +310,24 @@ static gboolean parse(Bench *bench, int *argc, char ***argv, GError **error)
         {"out", 0, 0, G_OPTION_ARG_FILENAME, &bench->parts.out, "where QEMU and kernel are", "DIR"},
         {"plugin", 0, 0, G_OPTION_ARG_FILENAME, &bench->parts.plugin, "the plugin", "FILE"},
         {"init", 0, 0, G_OPTION_ARG_FILENAME, &bench->parts.init, "the root's init", "FILE"},
+        {"debian", 0, 0, G_OPTION_ARG_FILENAME, &bench->parts.debian,
+         "Debian's vmlinuz and initrd.img", "DIR"},
+        {"defconfig", 0, 0, G_OPTION_ARG_FILENAME, &bench->parts.defconfig,
+         "the kernel of defconfig, virtio and containers", "DIR"},
+        {"q35", 0, 0, G_OPTION_ARG_FILENAME, &bench->parts.q35, "a QEMU that has q35", "FILE"},
         {"baselines", 0, 0, G_OPTION_ARG_FILENAME, &bench->baselines, "what was accepted", "DIR"},
         {"accept", 0, 0, G_OPTION_ARG_STRING, &bench->accept,
          "take what is counted now as right, and write down why", "WHY"},
+        {"commit", 0, 0, G_OPTION_ARG_STRING, &bench->commit, "on top of which that is", "HASH"},
         {"json", 0, 0, G_OPTION_ARG_FILENAME, &bench->json, "write all counts there", "FILE"},
         {"pictures", 0, 0, G_OPTION_ARG_FILENAME, &bench->pictures, "draw what was counted", "DIR"},
         {"all", 0, 0, G_OPTION_ARG_NONE, &bench->all, "the setups that have no baseline too", NULL},
         {"growth", 0, 0, G_OPTION_ARG_NONE, &bench->growth,
          "with more CPUs, memory and devices, up to what the board takes", NULL},
-        {"startup", 0, 0, G_OPTION_ARG_NONE, &bench->startup, "count what QEMU itself takes", NULL},
+        {"startup", 0, 0, G_OPTION_ARG_NONE, &bench->startup, "count what QEMU itself takes, too",
+         NULL},
+        {"memory", 0, 0, G_OPTION_ARG_NONE, &bench->memory, "what memory each setup takes", NULL},
+        {"guests", 0, 0, G_OPTION_ARG_NONE, &bench->guests, "1 to 24 guests at once", NULL},
         {"docs", 0, 0, G_OPTION_ARG_FILENAME, &bench->docs,
          "all of these, for performance.md and its pictures", "DIR"},
         {"details", 0, 0, G_OPTION_ARG_NONE, &bench->details,
@@ -327,7 +338,8 @@ static gboolean parse(Bench *bench, int *argc, char ***argv, GError **error)
         {"loud", 0, 0, G_OPTION_ARG_NONE, &bench->loud, "without the kernel's quiet", NULL},
         {"time", 0, 0, G_OPTION_ARG_INT, &bench->pairs,
          "boot two setups in turn, N times each, and compare how long they take", "N"},
-        {"accel", 0, 0, G_OPTION_ARG_STRING, &bench->accel, "kvm or tcg, for --time", "ACCEL"},
+        {"accel", 0, 0, G_OPTION_ARG_STRING, &bench->accel,
+         "kvm or tcg, for --time, --memory, --guests", "ACCEL"},
         {"list", 0, 0, G_OPTION_ARG_NONE, &list, "tell the setups, and stop", NULL},
         {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &bench->names, NULL, "SETUP"},
         {NULL}};
@@ -342,7 +354,7 @@ static gboolean parse(Bench *bench, int *argc, char ***argv, GError **error)
         exit(0);
     }
     if (bench->docs) {
-        bench->all = bench->growth = bench->startup = TRUE;
+        bench->all = bench->growth = bench->startup = bench->memory = bench->guests = TRUE;
     }
     if (!bench->parts.out || !bench->parts.plugin || !bench->parts.init || !bench->baselines) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
@@ -365,8 +377,7 @@ static gboolean parse(Bench *bench, int *argc, char ***argv, GError **error)
 int main(int argc, char **argv)
 {
     Bench bench = {.results = json_object_new(),
-                   .measured = g_ptr_array_new_with_free_func(result_free),
-                   .grown = g_ptr_array_new_with_free_func(growth_free)};
+                   .found.setups = g_ptr_array_new_with_free_func(result_free)};
     g_autoptr(GError) error = NULL;
 
     if (!parse(&bench, &argc, &argv, &error)) {
@@ -378,7 +389,9 @@ int main(int argc, char **argv)
     }
     parts_clear(&bench.parts);
     json_object_unref(bench.results);
-    g_ptr_array_unref(bench.measured);
-    g_ptr_array_unref(bench.grown);
+    g_ptr_array_unref(bench.found.setups);
+    g_clear_pointer(&bench.found.growth, g_ptr_array_unref);
+    g_clear_pointer(&bench.found.memory, g_ptr_array_unref);
+    g_clear_pointer(&bench.found.guests, g_ptr_array_unref);
     return error || bench.dearer ? 1 : 0;
 }

@@ -3,19 +3,29 @@
 #define MICROVM_MODEL_H
 
 #include "counts.h"
+#include "startup.h"
 
 /*
- * What counts under TCG let one expect under KVM. A prediction, not a measurement: each instruction
- * and each exit has a weight. Left out: QEMU's own start, the first touch of each page of guest
- * memory, waiting for the host's disk.
+ * What counts under TCG let one expect under KVM. A prediction, not a measurement: each
+ * instruction, each exit and each page fault of QEMU's has a weight.
  */
 
+/* Milliseconds. */
 typedef struct {
-    double instructions, exits; /* milliseconds */
+    double qemu;         /* from exec to the guest's first instruction: instructions, page faults */
+    double instructions; /* the guest's own */
+    double exits;        /* what leaves the guest */
 } Prediction;
 
-Prediction model_predict(const PhaseCounts *phase);
-Prediction model_predict_all(const Counts *counts);
+/*
+ * From exec to the end of the last phase before @until; NULL for all of @counts. @startup is
+ * QEMU's, or NULL for the guest alone.
+ */
+Prediction model_predict(const Counts *counts, const char *until, const Startup *startup);
+double model_sum(Prediction p);
+
+/* Of QEMU's start alone. */
+double model_startup(const Startup *startup);
 
 /* The weights and where they are from, as a table in Markdown; free with g_free(). */
 char *model_weights(void);

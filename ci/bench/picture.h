@@ -3,6 +3,7 @@
 #define MICROVM_PICTURE_H
 
 #include "baseline.h"
+#include "startup.h"
 
 /* Pictures of counts. Each is written twice, as @base.svg and @base.png. */
 
@@ -10,6 +11,7 @@ typedef struct {
     const char *name;
     Counts *counts;
     Baseline *baseline; /* or NULL */
+    Startup startup;    /* all zero when it was not asked for */
 } Result;
 
 /* The phases of each Result of @results, one bar a setup, in instructions. */

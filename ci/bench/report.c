@@ -4,7 +4,8 @@
 #define SHOWN 20
 #define MILLION 1e6
 
-static const char *const phase_names[] = {"firmware", "decompression", "kernel", "initrd", "init"};
+static const char *const phase_names[] = {"firmware", "loader", "decompression",
+                                          "kernel",   "initrd", "init"};
 
 char *report_head(void)
 {

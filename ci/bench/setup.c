@@ -2,18 +2,16 @@
 #include "setup.h"
 
 #include <gio/gio.h>
-#include <glib/gstdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "boot.h"
+#include "image.h"
 
 #define MEMORY_MIB 256
 #define DISK_SLOT 23 /* where the launcher puts the first disk, and the other devices */
 #define SILENT_NET                                                                 \
     "hubport,id=net0,hubid=0" /* whoever answered would do so at a time of its own \
                                */
-#define ROOT_BYTES (16 * 1024 * 1024)
 
 const Setup setups[] = {
     {.name = "mmio", .what = "virtio-mmio, ACPI, qboot, vmlinux", .guarded = TRUE},
@@ -23,6 +21,9 @@ const Setup setups[] = {
     {.name = "seabios", .what = "SeaBIOS for qboot", .guarded = TRUE, .seabios = TRUE},
     {.name = "bzimage", .what = "bzImage for vmlinux", .guarded = TRUE, .bzimage = TRUE},
     {.name = "stock", .what = "QEMU without the series", .stock = TRUE},
+    {.name = "defconfig", .what = "x86_64_defconfig with virtio and containers", .defconfig = TRUE},
+    {.name = "debian", .what = "Debian's cloud kernel and initrd", .debian = TRUE},
+    {.name = "q35", .what = "an ordinary q35 machine, SeaBIOS, GRUB", .q35 = TRUE, .pcie = TRUE},
     {.name = NULL},
 };
 
@@ -36,90 +37,66 @@ const Setup *setup_find(const char *name)
     return NULL;
 }
 
-/* -- the guest's root */
-
-static gboolean run(const char *const *argv, GError **error)
-{
-    g_autofree char *err = NULL;
-    g_autofree char *path = g_strconcat(g_getenv("PATH"), ":/usr/sbin:/sbin", NULL);
-    g_auto(GStrv) env = g_get_environ();
-    int status;
-
-    env = g_environ_setenv(env, "PATH", path, TRUE);
-    /* the image is the same each time */
-    env = g_environ_setenv(env, "E2FSPROGS_FAKE_TIME", "1767225600", TRUE);
-    if (!g_spawn_sync(NULL, (char **)argv, env,
-                      G_SPAWN_SEARCH_PATH_FROM_ENVP | G_SPAWN_STDOUT_TO_DEV_NULL, NULL, NULL, NULL,
-                      &err, &status, error)) {
-        return FALSE;
-    }
-    if (!g_spawn_check_wait_status(status, error)) {
-        g_prefix_error(error, "%s: %s", argv[0], err);
-        return FALSE;
-    }
-    return TRUE;
-}
-
-/* The root's files, below @parts' directory. */
-static gboolean make_tree(const Parts *parts, GError **error)
-{
-    static const char *const dirs[] = {"dev", "proc", "run", "sbin", "sys"};
-    g_autofree char *init = g_build_filename(parts->dir, "tree/sbin/init", NULL);
-    const char *const copy[] = {"install", "-m", "755", parts->init, init, NULL};
-
-    for (gsize i = 0; i < G_N_ELEMENTS(dirs); i++) {
-        g_autofree char *path = g_build_filename(parts->dir, "tree", dirs[i], NULL);
-
-        if (g_mkdir_with_parents(path, 0755) < 0) {
-            g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "%s: %s", path, g_strerror(errno));
-            return FALSE;
-        }
-    }
-    return run(copy, error);
-}
+/* -- the parts of a guest */
 
 gboolean parts_prepare(Parts *parts, GError **error)
 {
-    g_autofree char *tree = NULL, *size = g_strdup_printf("%d", ROOT_BYTES / 1024);
-
     parts->dir = g_dir_make_tmp("boot-bench-XXXXXX", error);
-    if (!parts->dir || !make_tree(parts, error)) {
+    if (!parts->dir) {
         return FALSE;
     }
-    tree = g_build_filename(parts->dir, "tree", NULL);
     parts->root = g_build_filename(parts->dir, "root.img", NULL);
-    return run((const char *const[]){"mke2fs", "-q", "-F", "-t", "ext4", "-U",
-                                     "11111111-2222-3333-4444-555555555555", "-E",
-                                     "hash_seed=11111111-2222-3333-4444-555555555555,"
-                                     "lazy_itable_init=0,lazy_journal_init=0",
-                                     "-d", tree, parts->root, size, NULL},
-               error);
+    return image_root(parts->root, parts->init, error);
 }
 
 void parts_clear(Parts *parts)
 {
     if (parts->dir) {
-        run((const char *const[]){"rm", "-r", "--", parts->dir, NULL}, NULL);
+        image_run((const char *const[]){"rm", "-r", "--", parts->dir, NULL}, NULL);
     }
     g_free(parts->out);
     g_free(parts->plugin);
     g_free(parts->init);
+    g_free(parts->debian);
+    g_free(parts->defconfig);
+    g_free(parts->q35);
     g_free(parts->dir);
     g_free(parts->root);
     memset(parts, 0, sizeof(*parts));
 }
 
-/* -- the parts of a guest */
-
 char *setup_qemu(const Setup *setup, const Parts *parts)
 {
+    if (setup->q35) {
+        return g_strdup(parts->q35);
+    }
     return g_build_filename(parts->out,
                             setup->stock ? "stock-qemu-system-x86_64" : "qemu-system-x86_64", NULL);
 }
 
+guint setup_memory_mib(const Setup *setup)
+{
+    return setup->memory_mib ? setup->memory_mib : MEMORY_MIB;
+}
+
+gboolean setup_unpacks(const Setup *setup)
+{
+    return setup->bzimage || setup->debian || setup->q35;
+}
+
 char *setup_kernel(const Setup *setup, const Parts *parts)
 {
-    return g_build_filename(parts->out, setup->bzimage ? "bzImage" : "vmlinux", NULL);
+    if (setup->debian) {
+        return g_build_filename(parts->debian, "vmlinuz", NULL);
+    }
+    return g_build_filename(setup->defconfig ? parts->defconfig : parts->out,
+                            setup_unpacks(setup) ? "bzImage" : "vmlinux", NULL);
+}
+
+char *setup_initrd(const Setup *setup, const Parts *parts)
+{
+    return setup->debian ? g_build_filename(parts->debian, "initrd.img", NULL)
+                         : g_build_filename(parts->out, "initrd", NULL);
 }
 
 /* -- the command line */
@@ -140,9 +117,9 @@ static void add_device(GPtrArray *argv, const Setup *setup, const char *driver, 
     }
 }
 
-static void add_devices(GPtrArray *argv, const Setup *setup, const Parts *parts)
+static void add_devices(GPtrArray *argv, const Setup *setup, const char *root)
 {
-    boot_add(argv, "-drive", "if=none,id=root,format=raw,snapshot=on,file=%s", parts->root);
+    boot_add(argv, "-drive", "if=none,id=root,format=raw,snapshot=on,file=%s", root);
     add_device(argv, setup, "virtio-blk", DISK_SLOT, ",drive=root");
     for (guint i = 0; i < setup->more_disks; i++) {
         g_autofree char *drive = g_strdup_printf(",drive=more%u", i);
@@ -173,46 +150,117 @@ static void add_steadiness(GPtrArray *argv)
     boot_add(argv, "-global", "virtio-pci.ioeventfd=off");
 }
 
-static char *kernel_command_line(const Setup *setup)
+char *setup_command_line(const Setup *setup)
 {
-    return g_strdup_printf("console=ttyS0 root=/dev/vda rw %snokaslr%s%s",
+    return g_strdup_printf("console=ttyS0 root=/dev/vda%s rw %snokaslr%s%s", setup->q35 ? "1" : "",
                            setup->loud ? "" : "quiet ", setup->append ? " " : "",
                            setup->append ? setup->append : "");
 }
 
-static GPtrArray *own_argv(const Setup *setup, const Parts *parts)
+static void add_size(GPtrArray *argv, const Setup *setup)
+{
+    boot_add(argv, "-cpu", "max");
+    boot_add(argv, "-smp", "%u", setup->cpus ? setup->cpus : 1);
+    boot_add(argv, "-m", "%u", setup_memory_mib(setup));
+}
+
+/* @legacy: whether the machine has PIT and 8259, "on" or "off". */
+static char *machine_words(const Setup *setup, const char *legacy)
+{
+    return g_strdup_printf("microvm,acpi=%s,pcie=%s,rtc=on,pit=%s,pic=%s",
+                           setup->no_acpi ? "off" : "on", setup->pcie ? "on" : "off", legacy,
+                           legacy);
+}
+
+static GPtrArray *microvm_argv(const Setup *setup, const Parts *parts, const char *append)
 {
     g_autofree char *qemu = setup_qemu(setup, parts);
     g_autofree char *kernel = setup_kernel(setup, parts);
-    g_autofree char *initrd = g_build_filename(parts->out, "initrd", NULL);
-    g_autofree char *append = kernel_command_line(setup);
+    g_autofree char *initrd = setup_initrd(setup, parts);
+    g_autofree char *machine = machine_words(setup, "on");
     GPtrArray *argv = boot_argv(qemu);
 
-    boot_one_thread(argv);
-    boot_add(argv, "-M", "microvm,acpi=%s,pcie=%s,rtc=on,pit=on,pic=on",
-             setup->no_acpi ? "off" : "on", setup->pcie ? "on" : "off");
+    boot_add(argv, "-M", "%s", machine);
     boot_add(argv, "-bios", "%s", setup->seabios ? "bios-microvm.bin" : "qboot.rom");
-    boot_add(argv, "-cpu", "max");
-    boot_add(argv, "-smp", "%u", setup->cpus ? setup->cpus : 1);
-    boot_add(argv, "-m", "%u", setup->memory_mib ? setup->memory_mib : MEMORY_MIB);
+    add_size(argv, setup);
     boot_add(argv, "-kernel", "%s", kernel);
     boot_add(argv, "-initrd", "%s", initrd);
     boot_add(argv, "-append", "%s", append);
-    add_devices(argv, setup, parts);
+    add_devices(argv, setup, parts->root);
     return argv;
+}
+
+/* Kernel, initrd and command line are on the disk. */
+static GPtrArray *q35_argv(const Setup *setup, const Parts *parts, const char *append,
+                           GError **error)
+{
+    g_autofree char *disk = g_build_filename(parts->dir, "q35.img", NULL);
+    g_autofree char *kernel = setup_kernel(setup, parts);
+    g_autofree char *initrd = setup_initrd(setup, parts);
+    GPtrArray *argv;
+
+    if (!image_grub(disk, parts->init, kernel, initrd, append, error)) {
+        return NULL;
+    }
+    argv = boot_argv(parts->q35);
+    boot_add(argv, "-M", "q35");
+    add_size(argv, setup);
+    boot_add(argv, "-device", "VGA");
+    add_devices(argv, setup, disk);
+    return argv;
+}
+
+static gboolean is_there(const Setup *setup, const Parts *parts, GError **error)
+{
+    if ((!setup->q35 || parts->q35) && (!setup->debian || parts->debian) &&
+        (!setup->defconfig || parts->defconfig)) {
+        return TRUE;
+    }
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
+                "%s: --%s is wanted; ci/boot-bench gives it", setup->name, setup->name);
+    return FALSE;
+}
+
+static GPtrArray *own_argv(const Setup *setup, const Parts *parts, const char *append,
+                           GError **error)
+{
+    if (!is_there(setup, parts, error)) {
+        return NULL;
+    }
+    return setup->q35 ? q35_argv(setup, parts, append, error) : microvm_argv(setup, parts, append);
+}
+
+/* The value of @option in @argv, which has it. */
+static char **value_of(GPtrArray *argv, const char *option)
+{
+    guint i = 0;
+
+    while (!g_str_equal(argv->pdata[i], option)) {
+        i++;
+        g_assert(i + 1 < argv->len);
+    }
+    return (char **)&argv->pdata[i + 1];
 }
 
 /* Replaces the value of @option in @argv by @value, which it takes. */
 static void replace(GPtrArray *argv, const char *option, char *value)
 {
-    for (guint i = 0; i + 1 < argv->len; i++) {
-        if (g_str_equal(argv->pdata[i], option)) {
-            g_free(argv->pdata[i + 1]);
-            argv->pdata[i + 1] = value;
-            return;
-        }
-    }
-    g_assert_not_reached();
+    char **at = value_of(argv, option);
+
+    g_free(*at);
+    *at = value;
+}
+
+/* What a counted boot adds to the launcher's command line for the kernel. */
+static void extend_command_line(GPtrArray *argv, const Setup *setup)
+{
+    char **at = value_of(argv, "-append");
+    g_autofree char *old = *at;
+    g_auto(GStrv) around = g_strsplit(old, " quiet", 2);
+
+    *at =
+        g_strconcat(around[0], setup->loud ? "" : " quiet", around[1] ? around[1] : "", " nokaslr",
+                    setup->append ? " " : "", setup->append ? setup->append : "", NULL);
 }
 
 /* What microvm-launch says of a config with a disk, a network card and an agent. */
@@ -236,7 +284,7 @@ static char *launcher_words(const Parts *parts, gsize *size, GError **error)
     g_autoptr(GSubprocess) process = NULL;
     g_autoptr(GBytes) out = NULL;
 
-    if (!run((const char *const[]){"cp", parts->root, disk, NULL}, error) ||
+    if (!image_run((const char *const[]){"cp", parts->root, disk, NULL}, error) ||
         !g_file_set_contents(config, text, -1, error)) {
         return NULL;
     }
@@ -264,24 +312,68 @@ static GPtrArray *launcher_argv(const Setup *setup, const Parts *parts, GError *
     }
     replace(argv, "-accel", g_strdup("tcg,thread=single"));
     replace(argv, "-netdev", g_strdup(SILENT_NET));
-    replace(argv, "-append", kernel_command_line(setup));
+    extend_command_line(argv, setup);
     g_ptr_array_add(argv, g_strdup("-no-reboot"));
     return argv;
 }
 
 GPtrArray *setup_argv(const Setup *setup, const Parts *parts, GError **error)
 {
-    GPtrArray *argv = setup->launcher ? launcher_argv(setup, parts, error) : own_argv(setup, parts);
+    g_autofree char *append = setup_command_line(setup);
+    GPtrArray *argv = setup->launcher ? launcher_argv(setup, parts, error)
+                                      : own_argv(setup, parts, append, error);
 
     if (argv) {
+        if (!setup->launcher) {
+            boot_one_thread(argv);
+        }
         add_steadiness(argv);
     }
     return argv;
 }
 
+GPtrArray *setup_start_argv(const Setup *setup, const Parts *parts, GError **error)
+{
+    g_autofree char *append = setup_command_line(setup);
+    GPtrArray *argv = setup->launcher ? launcher_argv(setup, parts, error)
+                                      : own_argv(setup, parts, append, error);
+
+    if (argv && setup->launcher) {
+        replace(argv, "-sandbox", g_strdup("off")); /* valgrind knows no seccomp() */
+    }
+    for (guint i = 0; argv && i < argv->len; i++) {
+        char **word = (char **)&argv->pdata[i];
+
+        if (strstr(*word, ",snapshot=on")) {
+            g_autofree char *old = *word;
+            g_auto(GStrv) parts_of = g_strsplit(old, ",snapshot=on", 2);
+
+            *word = g_strjoinv("", parts_of);
+        }
+    }
+    return argv;
+}
+
+/*
+ * What the launcher says to a QEMU on KVM: with ACPI the guest gets on without PIT and 8259, as it
+ * has kvmclock. A PC has its timers all the same.
+ */
+static void use_kvm(GPtrArray *argv, const Setup *setup)
+{
+    const char *legacy = setup->no_acpi ? "on" : "off";
+
+    replace(argv, "-accel", g_strdup("kvm"));
+    replace(argv, "-cpu", g_strdup("host"));
+    if (!setup->q35) {
+        replace(argv, "-M", machine_words(setup, legacy));
+    }
+}
+
 GPtrArray *setup_timed_argv(const Setup *setup, const Parts *parts, const char *accel,
                             GError **error)
 {
+    g_autofree char *usual = setup_command_line(setup);
+    g_autofree char *append = g_strconcat(usual, " " SETUP_TIMED_WORD, NULL);
     GPtrArray *argv;
 
     if (setup->launcher) {
@@ -289,10 +381,15 @@ GPtrArray *setup_timed_argv(const Setup *setup, const Parts *parts, const char *
                     "%s: its console cannot be heard, so it cannot be timed", setup->name);
         return NULL;
     }
-    argv = own_argv(setup, parts);
-    replace(argv, "-accel", g_strdup(accel));
-    if (g_str_equal(accel, "kvm")) {
-        replace(argv, "-cpu", g_strdup("host"));
+    argv = own_argv(setup, parts, append, error);
+    if (!argv) {
+        return NULL;
     }
+    if (g_str_equal(accel, "kvm")) {
+        use_kvm(argv, setup);
+    } else {
+        replace(argv, "-accel", g_strdup(accel));
+    }
+    boot_add(argv, "-action", "reboot=shutdown,shutdown=pause");
     return argv;
 }

@@ -145,6 +145,50 @@ static void test_chatty_console(void)
     expect(said, "function serial8250_console_putchar: ");
 }
 
+/* Every time-stamp and size is there; seconds are not told of an emulator. */
+static void test_time(void)
+{
+    int status;
+    g_autofree char *said = run(&status, "--accel", "tcg", "--time", "1", "mmio", "pcie", NULL);
+    static const char *const rows[] = {
+        "mmio       to first instruction least",      "mmio       to kernel            least",
+        "pcie       to root's init       least",      "pcie       to ready             least",
+        "pcie       QEMU's CPU time      least",      "mmio       RSS                  least",
+        "mmio       PSS                  least",      "mmio       RSS, guest's memory  least",
+        "of mmio's median to ready: there is no KVM", "no verdict, 1 pairs are fewer than 30"};
+
+    g_assert_cmpint(status, ==, 0);
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+        expect(said, rows[i]);
+    }
+    g_assert_null(strstr(said, "nan"));
+}
+
+/* In a host whose KVM works: seconds are told, and KVM's own counts. */
+static void test_kvm(void)
+{
+    int status;
+    g_autofree char *said = run(&status, "--accel", "kvm", "--time", "1", "mmio", "no-acpi", NULL);
+
+    g_assert_cmpint(status, ==, 0);
+    expect(said, "mmio       to first instruction least");
+    expect(said, "no-acpi    to ready             least");
+    expect(said, "mmio       KVM's exits ");
+    expect(said, "mmio       KVM's io_exits ");
+    expect(said, "no-acpi    KVM's mmio_exits ");
+    g_assert_null(strstr(said, "there is no KVM"));
+}
+
+/* That 24 guests at once all get ready. */
+static void test_guests(void)
+{
+    int status;
+    g_autofree char *said = run(&status, "--accel", "tcg", "--guests", NULL);
+
+    g_assert_cmpint(status, ==, 0);
+    expect(said, "\n24 ");
+}
+
 static void test_bad_baseline(void)
 {
     g_autofree char *path = g_build_filename(dir, "mmio.json", NULL), *said = NULL;
@@ -166,6 +210,13 @@ int main(int argc, char **argv)
     bench = argv + 1;
     dir = g_dir_make_tmp("test-bench-XXXXXX", NULL);
     g_assert_nonnull(dir);
+    if (g_getenv("MICROVM_IN_HOST")) {
+        g_test_add_func("/bench/kvm", test_kvm);
+        rc = g_test_run();
+        g_rmdir(dir);
+        g_free(dir);
+        return rc;
+    }
     /* in this order: the first one writes the baseline that the others are compared with */
     g_test_add_func("/bench/same", test_same);
     g_test_add_func("/bench/unchanged", test_unchanged);
@@ -173,6 +224,10 @@ int main(int argc, char **argv)
     g_test_add_func("/bench/more-devices", test_more_devices);
     g_test_add_func("/bench/chatty-console", test_chatty_console);
     g_test_add_func("/bench/bad-baseline", test_bad_baseline);
+    g_test_add_func("/bench/time", test_time);
+    if (g_getenv("MICROVM_FULL")) {
+        g_test_add_func("/bench/guests", test_guests);
+    }
     rc = g_test_run();
     path = g_build_filename(dir, "mmio.json", NULL);
     g_remove(path);

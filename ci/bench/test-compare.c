@@ -4,6 +4,8 @@
 
 #include "compare.h"
 #include "devices.h"
+#include "model.h"
+#include "stats.h"
 #include "timing.h"
 
 /* A boot of one phase. */
@@ -37,13 +39,16 @@ static char *compared(Counts *now, const char *kernel, gboolean *dearer)
     g_autoptr(Baseline) baseline = NULL, again = NULL;
     g_autoptr(GError) error = NULL;
 
-    g_assert_true(baseline_accept(path, NULL, before, then, "first", &error));
+    g_assert_true(baseline_accept(path, NULL, before, then, "first", NULL, &error));
     baseline = baseline_load(path, &error);
     g_assert_no_error(error);
-    g_assert_true(baseline_accept(path, baseline, before, then, "second", &error));
+    g_assert_true(baseline_accept(path, baseline, before, then, "second", "0123abc", &error));
     again = baseline_load(path, &error);
     g_assert_no_error(error);
     g_assert_cmpint(json_array_get_length(again->accepted), ==, 2);
+    g_assert_cmpstr(
+        json_object_get_string_member(json_array_get_object_element(again->accepted, 1), "commit"),
+        ==, "0123abc");
     g_remove(path);
     g_rmdir(dir);
     return compare(again, now, with, dearer);
@@ -53,32 +58,61 @@ static void test_compare(void)
 {
     static const struct {
         guint64 instructions, serial, pit, initcall;
+        const char *kernel;
         gboolean dearer;
-        const char *said; /* NULL: nothing */
+        const char *said; /* NULL: nothing but that it is another kernel */
     } cases[] = {
-        {1000000, 100, 1000, 20000, FALSE, NULL},
-        {1000499, 100, 1040, 20000, FALSE, NULL},
-        {1000501, 100, 1000, 20501, TRUE, "initcall some_init: instructions 20501 (+501)"},
-        {1000000, 101, 1000, 20000, TRUE, "phase kernel: device port serial 101, was 100 (+1)"},
-        {1000000, 99, 1000, 20000, FALSE, "phase kernel: device port serial 99, was 100 (-1)"},
-        {1000000, 100, 2000, 20000, TRUE, "phase kernel: device port pit 2000, was 1000"},
-        {900000, 100, 1000, 20000, FALSE, "phase kernel: instructions 900000, was 1000000"},
+        {1000000, 100, 1000, 20000, "one", FALSE, NULL},
+        {1000499, 100, 1000, 20000, "one", FALSE, NULL},
+        {1000501, 100, 1000, 22501, "one", TRUE, "initcall some_init: instructions 22501 (+2501)"},
+        {1000000, 101, 1000, 20000, "one", TRUE,
+         "phase kernel: device port serial 101, was 100 (+1)"},
+        {1000000, 99, 1000, 20000, "one", FALSE,
+         "phase kernel: device port serial 99, was 100 (-1)"},
+        {900000, 100, 1000, 20000, "one", FALSE, "phase kernel: instructions 900000, was 1000000"},
+        /* what follows from time: exactly for the same guest, roughly for another one */
+        {1000000, 100, 1001, 20000, "one", TRUE, "phase kernel: device port pit 1001, was 1000"},
+        {1000000, 100, 1040, 20000, "two", FALSE, NULL},
+        {1000000, 100, 2000, 20000, "two", TRUE, "phase kernel: device port pit 2000, was 1000"},
+        {1000000, 101, 1000, 20000, "two", TRUE, "phase kernel: device port serial 101"},
     };
 
     for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
         gboolean dearer;
         g_autofree char *text =
             compared(boot(cases[i].instructions, cases[i].serial, cases[i].pit, cases[i].initcall),
-                     "one", &dearer);
+                     cases[i].kernel, &dearer);
 
         g_test_message("%s", text);
         g_assert_cmpint(dearer, ==, cases[i].dearer);
         if (cases[i].said) {
             g_assert_nonnull(strstr(text, cases[i].said));
-        } else {
+        } else if (g_str_equal(cases[i].kernel, "one")) {
             g_assert_cmpstr(text, ==, "");
         }
     }
+}
+
+/* Many functions that each grow a little: the greatest are named, the others summed up. */
+static void test_many(void)
+{
+    gboolean dearer;
+    Counts *now = boot(1030000, 100, 1000, 20000);
+    g_autofree char *text = NULL;
+
+    for (guint i = 0; i < 8; i++) {
+        g_autofree char *name = g_strdup_printf("f%u", i);
+
+        counts_add(now->functions, name, 3000 + i);
+    }
+    counts_add(now->functions, "small", 2000); /* may have had 999 */
+    text = compared(now, "one", &dearer);
+    g_assert_true(dearer);
+    g_assert_nonnull(strstr(text, "function f7: instructions 3007 (+3007)\n"));
+    g_assert_nonnull(strstr(text, "function f3: "));
+    g_assert_null(strstr(text, "function f2: "));
+    g_assert_null(strstr(text, "small"));
+    g_assert_nonnull(strstr(text, "3 functions more: +9003\n"));
 }
 
 static void test_inputs(void)
@@ -100,12 +134,74 @@ static void test_devices(void)
     g_assert_cmpstr(device_of_msr(0x6e0), ==, "tsc-deadline");
 }
 
-static void test_sign_test(void)
+static void test_quantile(void)
 {
-    g_assert_cmpfloat_with_epsilon(timing_sign_test(5, 10), 1, 1e-9);
-    g_assert_cmpfloat_with_epsilon(timing_sign_test(0, 1), 1, 1e-9);
-    g_assert_cmpfloat_with_epsilon(timing_sign_test(10, 10), 2.0 / 1024, 1e-9);
-    g_assert_cmpfloat_with_epsilon(timing_sign_test(1, 10), 22.0 / 1024, 1e-9);
+    const double values[] = {5, 1, 4, 2, 3};
+
+    g_assert_cmpfloat(stats_quantile(values, 5, 0), ==, 1);
+    g_assert_cmpfloat(stats_quantile(values, 5, 0.5), ==, 3);
+    g_assert_cmpfloat(stats_quantile(values, 5, 0.99), ==, 5);
+    g_assert_cmpfloat(stats_quantile(values, 1, 0.5), ==, 5);
+}
+
+/* Against the tables of the signed-rank distribution. */
+static void test_signed_rank(void)
+{
+    const double all[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
+    const double eight[] = {-1, -3, -4, 2, 5, 6, 7, 8, 9, 10}; /* 25 of 1024 ways to 8 or less */
+    const double even[] = {1, -1, 2, -2, 3, -3}, none[] = {0, 0};
+    const double ties[] = {1, 1, 1, -1, 0}; /* 4 + 1 of 16 ways to a rank of 2.5 or less */
+
+    g_assert_cmpfloat_with_epsilon(stats_signed_rank(all, 10), 2.0 / 1024, 1e-12);
+    g_assert_cmpfloat_with_epsilon(stats_signed_rank(eight, 10), 50.0 / 1024, 1e-12);
+    g_assert_cmpfloat_with_epsilon(stats_signed_rank(even, 6), 1, 1e-12);
+    g_assert_cmpfloat_with_epsilon(stats_signed_rank(none, 2), 1, 1e-12);
+    g_assert_cmpfloat_with_epsilon(stats_signed_rank(ties, 5), 10.0 / 16, 1e-12);
+}
+
+/* Times with 10% of noise, the same for both of a pair for the most part, as on a busy machine. */
+static void made_pairs(double ratio, double *a, double *b, guint n)
+{
+    g_autoptr(GRand) rand = g_rand_new_with_seed(1);
+
+    for (guint i = 0; i < n; i++) {
+        double common = g_rand_double_range(rand, 1, 3);
+
+        a[i] = common * g_rand_double_range(rand, 0.95, 1.05);
+        b[i] = common * g_rand_double_range(rand, 0.95, 1.05) * ratio;
+    }
+}
+
+static void test_verdict(void)
+{
+    double a[TIMING_PAIRS], b[TIMING_PAIRS];
+    g_autofree char *slower = NULL, *same = NULL, *few = NULL, *faster = NULL;
+
+    made_pairs(1.05, a, b, TIMING_PAIRS);
+    slower = timing_verdict("one", "two", a, b, TIMING_PAIRS);
+    g_assert_nonnull(strstr(slower, ": two takes more (p = "));
+    few = timing_verdict("one", "two", a, b, TIMING_PAIRS - 1);
+    g_assert_nonnull(strstr(few, "no verdict, 29 pairs are fewer than 30"));
+    made_pairs(1, a, b, TIMING_PAIRS);
+    same = timing_verdict("one", "two", a, b, TIMING_PAIRS);
+    g_assert_nonnull(strstr(same, "no verdict (p = "));
+    made_pairs(0.95, a, b, TIMING_PAIRS);
+    faster = timing_verdict("one", "two", a, b, TIMING_PAIRS);
+    g_assert_nonnull(strstr(faster, ": two takes less (p = "));
+}
+
+/* A boot whose weights add up to known milliseconds. */
+static void test_model(void)
+{
+    g_autoptr(Counts) counts = boot(2500000, 1000, 1000, 0);
+    const Startup startup = {.instructions = 5000000, .faults = 1000};
+    Prediction p = model_predict(counts, NULL, &startup);
+
+    g_assert_cmpfloat_with_epsilon(p.instructions, 1, 1e-9);
+    g_assert_cmpfloat_with_epsilon(p.exits, 1.88, 1e-9); /* no PIT under KVM */
+    g_assert_cmpfloat_with_epsilon(p.qemu, 2.7368, 1e-9);
+    p = model_predict(counts, "kernel", NULL);
+    g_assert_cmpfloat(model_sum(p), ==, 0);
 }
 
 int main(int argc, char **argv)
@@ -114,6 +210,10 @@ int main(int argc, char **argv)
     g_test_add_func("/compare/counts", test_compare);
     g_test_add_func("/compare/inputs", test_inputs);
     g_test_add_func("/compare/devices", test_devices);
-    g_test_add_func("/compare/sign-test", test_sign_test);
+    g_test_add_func("/compare/many", test_many);
+    g_test_add_func("/compare/model", test_model);
+    g_test_add_func("/timing/quantile", test_quantile);
+    g_test_add_func("/timing/signed-rank", test_signed_rank);
+    g_test_add_func("/timing/verdict", test_verdict);
     return g_test_run();
 }

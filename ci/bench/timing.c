@@ -3,126 +3,183 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <sys/resource.h>
 
-#include "boot.h"
+#include "stats.h"
+#include "trial.h"
 
-#define LIMIT 300 /* seconds, on a slow, busy host */
 #define SIGNIFICANT 0.01
+#define MIB (1024.0 * 1024.0)
 
-typedef enum { READY, CPU, N_MEASURES } Measure;
+static const char *const measure_names[N_TRIAL] = {[TRIAL_FIRST] = "to first instruction",
+                                                   [TRIAL_KERNEL] = "to kernel",
+                                                   [TRIAL_INIT] = "to root's init",
+                                                   [TRIAL_READY] = "to ready",
+                                                   [TRIAL_CPU] = "QEMU's CPU time",
+                                                   [TRIAL_RSS] = "RSS",
+                                                   [TRIAL_PSS] = "PSS",
+                                                   [TRIAL_RAM] = "RSS, guest's memory"};
 
-static const char *const measure_names[] = {"exec to ready, s", "QEMU's CPU time, s"};
+/* What was measured of one setup: N_TRIAL rows of so many values, and KVM's statistics. */
+typedef struct {
+    const Setup *setup;
+    double *values;
+    GHashTable *exits; /* char * -> GArray of double, one a boot that told it */
+} Series;
 
-static double seconds(struct timeval t)
+static void unref_array(gpointer data)
 {
-    return (double)t.tv_sec + (double)t.tv_usec / G_USEC_PER_SEC;
+    g_array_unref(data);
 }
 
-static double children_cpu(void)
+static Series series_new(const Setup *setup, guint pairs)
 {
-    struct rusage usage;
-
-    getrusage(RUSAGE_CHILDREN, &usage);
-    return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+    return (Series){
+        .setup = setup,
+        .values = g_new0(double, N_TRIAL *pairs),
+        .exits = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, unref_array),
+    };
 }
 
-static gboolean boot_once(const Setup *setup, const Parts *parts, const char *accel,
-                          double out[N_MEASURES], GError **error)
+static void series_clear(Series *series)
 {
-    g_autoptr(GPtrArray) argv = setup_timed_argv(setup, parts, accel, error);
-    double before = children_cpu();
-    g_autoptr(Boot) boot = argv ? boot_start(argv, LIMIT, error) : NULL;
+    g_free(series->values);
+    g_hash_table_unref(series->exits);
+}
 
-    if (!boot || !boot_wait_text(boot, "bench: ready", error)) {
-        return FALSE;
+static void keep_exits(Series *series, const Trial *trial)
+{
+    GHashTableIter iter;
+    gpointer name, count;
+
+    g_hash_table_iter_init(&iter, trial->exits);
+    while (g_hash_table_iter_next(&iter, &name, &count)) {
+        GArray *counts = g_hash_table_lookup(series->exits, name);
+        double value = (double)*(guint64 *)count;
+
+        if (!counts) {
+            counts = g_array_new(FALSE, FALSE, sizeof(double));
+            g_hash_table_insert(series->exits, g_strdup(name), counts);
+        }
+        g_array_append_val(counts, value);
     }
-    out[READY] = boot_seconds(boot);
-    if (!boot_wait_end(boot, error)) {
-        return FALSE;
+}
+
+/* -- what is said */
+
+/*
+ * An emulator's seconds mean nothing: without KVM they are parts of the median time until the first
+ * of the two setups is ready.
+ */
+static double unit_of(TrialMeasure m, const Series *first, guint pairs, gboolean kvm)
+{
+    if (m >= TRIAL_BYTES) {
+        return MIB;
     }
-    out[CPU] = children_cpu() - before;
+    return kvm ? 1 : stats_quantile(first->values + TRIAL_READY * pairs, pairs, 0.5);
+}
+
+static void say_row(const Series *series, TrialMeasure m, guint pairs, double unit,
+                    const char *unit_name)
+{
+    const double *values = series->values + m * pairs;
+
+    printf("%-10s %-20s least %8.3f  median %8.3f  p99 %8.3f  %s\n", series->setup->name,
+           measure_names[m], stats_quantile(values, pairs, 0) / unit,
+           stats_quantile(values, pairs, 0.5) / unit, stats_quantile(values, pairs, 0.99) / unit,
+           unit_name);
+}
+
+char *timing_verdict(const char *a, const char *b, const double *of_a, const double *of_b, guint n)
+{
+    g_autofree double *logs = g_new(double, n);
+    double ratio, chance;
+
+    for (guint i = 0; i < n; i++) {
+        logs[i] = log(of_b[i] / of_a[i]);
+    }
+    ratio = exp(stats_quantile(logs, n, 0.5));
+    chance = stats_signed_rank(logs, n);
+    if (n < TIMING_PAIRS) {
+        return g_strdup_printf("%s/%s %.3f: no verdict, %u pairs are fewer than %d", b, a, ratio, n,
+                               TIMING_PAIRS);
+    }
+    if (chance >= SIGNIFICANT) {
+        return g_strdup_printf("%s/%s %.3f: no verdict (p = %.2g)", b, a, ratio, chance);
+    }
+    return g_strdup_printf("%s/%s %.3f: %s takes %s (p = %.2g)", b, a, ratio, b,
+                           ratio > 1 ? "more" : "less", chance);
+}
+
+/* Whether every boot of both told @m. */
+static gboolean is_known(const Series *a, const Series *b, TrialMeasure m, guint pairs)
+{
+    for (guint i = 0; i < pairs; i++) {
+        if (!(a->values[m * pairs + i] > 0) || !(b->values[m * pairs + i] > 0)) {
+            return FALSE;
+        }
+    }
     return TRUE;
 }
 
-static int by_value(gconstpointer a, gconstpointer b)
+static void say_measure(const Series *a, const Series *b, TrialMeasure m, guint pairs, gboolean kvm)
 {
-    double x = *(const double *)a, y = *(const double *)b;
+    double unit = unit_of(m, a, pairs, kvm);
+    g_autofree char *times =
+        g_strdup_printf("of %s's median to ready: there is no KVM", a->setup->name);
+    const char *unit_name = m >= TRIAL_BYTES ? "MiB" : kvm ? "s" : times;
+    g_autofree char *verdict = NULL;
 
-    return x < y ? -1 : x > y;
+    if (!is_known(a, b, m, pairs)) {
+        return;
+    }
+    verdict = timing_verdict(a->setup->name, b->setup->name, a->values + m * pairs,
+                             b->values + m * pairs, pairs);
+    say_row(a, m, pairs, unit, unit_name);
+    say_row(b, m, pairs, unit, unit_name);
+    printf("%-10s %-20s %s\n", "", measure_names[m], verdict);
 }
 
-static void say_row(const char *name, const char *what, const double *values, guint n, gboolean kvm)
+/* The median of each of KVM's counts; what a setup never does is not told. */
+static void say_exits(const Series *series)
 {
-    g_autofree double *sorted = g_memdup2(values, n * sizeof(*values));
-    double unit = 1;
+    g_autoptr(GList) names =
+        g_list_sort(g_hash_table_get_keys(series->exits), (GCompareFunc)strcmp);
 
-    qsort(sorted, n, sizeof(*sorted), by_value);
-    if (!kvm) {
-        unit = sorted[n / 2]; /* an emulator's seconds mean nothing: parts of the median */
-    }
-    printf("%-10s %-20s least %.3f  median %.3f  p99 %.3f%s\n", name, what, sorted[0] / unit,
-           sorted[n / 2] / unit, sorted[(n * 99 - 1) / 100] / unit,
-           kvm ? "" : "  (of the median: there is no KVM)");
-}
+    for (GList *l = names; l; l = l->next) {
+        GArray *counts = g_hash_table_lookup(series->exits, l->data);
 
-double timing_sign_test(guint more, guint n)
-{
-    double tail = 0;
-
-    for (guint k = MAX(more, n - more); k <= n; k++) {
-        tail += exp(lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1) - n * log(2));
-    }
-    return MIN(1, 2 * tail);
-}
-
-/* The median ratio of the pairs, and a verdict if chance alone is unlikely to give their signs. */
-static void say_ratio(const Setup *a, const Setup *b, const char *what, const double *of_a,
-                      const double *of_b, guint n)
-{
-    g_autofree double *ratios = g_new(double, n);
-    guint more = 0, unequal = 0;
-    double chance;
-
-    for (guint i = 0; i < n; i++) {
-        ratios[i] = of_b[i] / of_a[i];
-        more += ratios[i] > 1;
-        unequal += ratios[i] > 1 || ratios[i] < 1;
-    }
-    qsort(ratios, n, sizeof(*ratios), by_value);
-    chance = timing_sign_test(more, unequal);
-    printf("%s: %s/%s %.3f, in %u of %u pairs more: ", what, b->name, a->name, ratios[n / 2], more,
-           n);
-    if (chance < SIGNIFICANT) {
-        printf("%s is %s (p = %.2g)\n", b->name, ratios[n / 2] > 1 ? "slower" : "faster", chance);
-    } else {
-        printf("no verdict (p = %.2g)\n", chance);
+        printf("%-10s KVM's %-30s median %.0f\n", series->setup->name, (char *)l->data,
+               stats_quantile((double *)(gpointer)counts->data, counts->len, 0.5));
     }
 }
 
 gboolean timing_compare(const Setup *a, const Setup *b, const Parts *parts, const char *accel,
                         guint pairs, GError **error)
 {
-    g_autofree double *all = g_new0(double, 2 * N_MEASURES * pairs);
-    gboolean kvm = g_str_equal(accel, "kvm");
+    Series series[] = {series_new(a, pairs), series_new(b, pairs)};
+    gboolean ok = TRUE;
 
-    for (guint i = 0; i < 2 * pairs; i++) {
-        guint which = i % 2;
-        double out[N_MEASURES];
+    for (guint i = 0; ok && i < 2 * pairs; i++) {
+        Series *now = &series[i % 2];
+        Trial trial;
 
-        if (!boot_once(which ? b : a, parts, accel, out, error)) {
-            return FALSE;
+        ok = trial_run(now->setup, parts, accel, &trial, error);
+        for (guint m = 0; ok && m < N_TRIAL; m++) {
+            now->values[m * pairs + i / 2] = trial.values[m];
         }
-        for (guint m = 0; m < N_MEASURES; m++) {
-            all[(which * N_MEASURES + m) * pairs + i / 2] = out[m];
+        if (ok) {
+            keep_exits(now, &trial);
+            trial_clear(&trial);
         }
     }
-    for (guint m = 0; m < N_MEASURES; m++) {
-        const double *of_a = all + m * pairs, *of_b = all + (N_MEASURES + m) * pairs;
-
-        say_row(a->name, measure_names[m], of_a, pairs, kvm);
-        say_row(b->name, measure_names[m], of_b, pairs, kvm);
-        say_ratio(a, b, measure_names[m], of_a, of_b, pairs);
+    for (guint m = 0; ok && m < N_TRIAL; m++) {
+        say_measure(&series[0], &series[1], m, pairs, g_str_equal(accel, "kvm"));
     }
-    return TRUE;
+    if (ok) {
+        say_exits(&series[0]);
+        say_exits(&series[1]);
+    }
+    series_clear(&series[0]);
+    series_clear(&series[1]);
+    return ok;
 }

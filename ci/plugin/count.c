@@ -288,6 +288,7 @@ static guint64 value_of(qemu_plugin_meminfo_t info)
 static gboolean is_memory(guint64 vaddr)
 {
     return (vaddr >> 46 == 0x3ffe2 || vaddr >> 46 == 0x3ffe1) || /* the map of all memory */
+           vaddr >> 48 == 0xff11 ||                              /* with five levels of tables */
            vaddr >> 40 == 0xffffea ||                            /* descriptors of pages */
            vaddr >> 29 == KERNEL_BASE >> 29;                     /* the kernel itself */
 }

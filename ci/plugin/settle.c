@@ -5,7 +5,9 @@
 
 #include <qemu-plugin.h>
 
-#define DIRECT_MAP G_GUINT64_CONSTANT(0xffff888000000000) /* Linux' page_offset_base */
+/* Linux' page_offset_base, with page tables of four and of five levels */
+#define DIRECT_MAP G_GUINT64_CONSTANT(0xffff888000000000)
+#define DIRECT_MAP_5 G_GUINT64_CONSTANT(0xff11000000000000)
 #define QUEUES 4
 #define PATIENCE (2 * G_USEC_PER_SEC)
 #define PAUSE 20 /* microseconds */
@@ -75,14 +77,21 @@ static gboolean read16(Settle *settle, guint64 vaddr, guint16 *value)
     return TRUE;
 }
 
+/* The same at the guest-physical @address. */
+static gboolean read16_phys(Settle *settle, guint64 address, guint16 *value)
+{
+    return read16(settle, DIRECT_MAP + address, value) ||
+           read16(settle, DIRECT_MAP_5 + address, value);
+}
+
 /* Whether the device has used all that the driver made available. The index follows 16 flag bits.
  */
 static gboolean is_idle(Settle *settle, const Queue *queue)
 {
     guint16 available, used;
 
-    return read16(settle, DIRECT_MAP + queue->driver + 2, &available) &&
-           read16(settle, DIRECT_MAP + queue->device + 2, &used) && available == used;
+    return read16_phys(settle, queue->driver + 2, &available) &&
+           read16_phys(settle, queue->device + 2, &used) && available == used;
 }
 
 /*

@@ -1,0 +1,12 @@
+# The devices of the ordinary machine that ci/boot-bench compares with: what a q35 guest has at least.
+CONFIG_Q35=y
+CONFIG_PCI_DEVICES=n
+CONFIG_TEST_DEVICES=n
+CONFIG_VGA_PCI=y
+
+CONFIG_VIRTIO_PCI=y
+CONFIG_VIRTIO_BALLOON=y
+CONFIG_VIRTIO_BLK=y
+CONFIG_VIRTIO_NET=y
+CONFIG_VIRTIO_RNG=y
+CONFIG_VIRTIO_SERIAL=y
