@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Boots the initrd under QEMU (TCG) with disks made here, once for each kind of root and each way
- * to fail, and checks what the guest and its console say. Needs mke2fs, sfdisk, cpio; no root.
+ * to fail, and checks what the guest and its console say. Needs mke2fs, sfdisk, cpio,
+ * mksquashfs, mkfs.erofs, mkfs.btrfs, mkfs.xfs; no root.
  *
  * The environment names what is tested, "-p /boot/NAME" chooses a test:
  *   QEMU        qemu-system-x86_64, which finds its firmware by itself
@@ -10,321 +11,12 @@
  *   MODULES     the kernel's modules.img
  *   GUEST_INIT  the built guest-init.c
  */
-#include "boot.h"
-
-#include <fcntl.h>
-#include <glib/gstdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "boot-modules.h"
 #include "image.h"
-
-#define MIB (1024 * 1024)
-#define DISK_SIZE (16 * MIB)
-#define BOOT_LIMIT 120 /* seconds, on a slow, busy host */
-#define UUID "11111111-2222-3333-4444-55555555abcd"
-#define PARTUUID "aaaaaaaa-bbbb-cccc-dddd-eeeeffff0001"
-#define PART_START 8192 /* sectors */
-#define SECTOR 512
-
-static char *qemu, *kernel, *initrd, *modules, *guest_init;
-
-/* Each test works in a directory of its own, so that names of files need no directory. */
-typedef struct {
-    char *dir;
-} Fixture;
-
-static void set_up(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
-{
-    g_autoptr(GError) error = NULL;
-
-    fixture->dir = g_dir_make_tmp("initrd-boot-XXXXXX", &error);
-    g_assert_no_error(error);
-    g_assert_cmpint(g_chdir(fixture->dir), ==, 0);
-}
-
-static void tear_down(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
-{
-    g_assert_cmpint(g_chdir("/"), ==, 0);
-    g_free(image_run("rm -r @", fixture->dir, NULL));
-    g_free(fixture->dir);
-}
-
-typedef struct {
-    const char *append;
-    const char *disks[4]; /* vda first */
-    const char *initrd;   /* NULL: the one that is tested */
-    const char *share;    /* a directory, under the tag "share" */
-    const char *modules;  /* an image, attached as the launcher does it */
-} Spec;
-
-static void add_modules(GPtrArray *argv, const char *image)
-{
-    boot_add(argv, "-drive", "if=none,id=modules,file=%s,format=raw,readonly=on", image);
-    boot_add(argv, "-device",
-             "virtio-blk-device,drive=modules,bus=virtio-mmio-bus.0,num-queues=1,queue-size=16,"
-             "serial=microvm-modules");
-}
-
-static Boot *start(const Spec *spec)
-{
-    g_autoptr(GPtrArray) argv = boot_argv(qemu);
-    g_autoptr(GError) error = NULL;
-    Boot *boot;
-
-    boot_add(argv, "-M", "microvm,acpi=on,rtc=on,pcie=off");
-    boot_add(argv, "-m", "256");
-    boot_add(argv, "-bios", "qboot.rom");
-    boot_add(argv, "-kernel", "%s", kernel);
-    boot_add(argv, "-initrd", "%s", spec->initrd ? spec->initrd : initrd);
-    boot_add(argv, "-append", "console=ttyS0 %s", spec->append);
-    for (int i = 0; spec->disks[i]; i++) {
-        boot_add_disk(argv, i, spec->disks[i], 23 - i);
-    }
-    if (spec->share) {
-        boot_add(argv, "-fsdev", "local,id=f0,path=%s,security_model=none", spec->share);
-        boot_add(argv, "-device", "virtio-9p-device,fsdev=f0,mount_tag=share");
-    }
-    if (spec->modules) {
-        add_modules(argv, spec->modules);
-    }
-    boot = boot_start(argv, BOOT_LIMIT, &error);
-    g_assert_no_error(error);
-    boot_qmp(boot, &error); /* from the start, to miss no event */
-    boot_assert_no_error(boot, error);
-    return boot;
-}
-
-static void wait_text(Boot *boot, const char *text)
-{
-    g_autoptr(GError) error = NULL;
-
-    boot_wait_text(boot, text, &error);
-    boot_assert_no_error(boot, error);
-}
-
-static void wait_end(Boot *boot)
-{
-    g_autoptr(GError) error = NULL;
-
-    boot_wait_end(boot, &error);
-    boot_assert_no_error(boot, error);
-}
-
-/* Boots, and waits until the guest has ended QEMU by itself. */
-static Boot *run(const Spec *spec)
-{
-    Boot *boot = start(spec);
-
-    wait_end(boot);
-    return boot;
-}
-
-#define says(boot, text) boot_assert(boot, strstr(boot_console(boot), text))
-#define never_says(boot, text) boot_assert(boot, !strstr(boot_console(boot), text))
-
-/* The values of "guest: KEY=VALUE". */
-static GStrv facts(const Boot *boot, const char *key)
-{
-    g_autofree char *prefix = g_strdup_printf("guest: %s=", key);
-
-    return boot_lines(boot, prefix);
-}
-
-/* The guest says @key once for each blank-separated word of @values, in this order. */
-static void check_fact(Boot *boot, const char *key, const char *values)
-{
-    g_auto(GStrv) found = facts(boot, key);
-    g_autofree char *joined = g_strjoinv(" ", found);
-
-    boot_assert(boot, g_str_equal(joined, values));
-}
-
-/* The reason of QEMU's end, as its monitor tells it. */
-static void check_shutdown(Boot *boot, const char *reason)
-{
-    g_autoptr(GError) error = NULL;
-    g_autoptr(JsonObject) event =
-        qmp_wait_event(boot_qmp(boot, NULL), "SHUTDOWN", boot_deadline(boot), &error);
-    JsonObject *data;
-
-    boot_assert_no_error(boot, error);
-    data = json_object_get_object_member(event, "data");
-    g_assert_cmpstr(json_object_get_string_member(data, "reason"), ==, reason);
-}
-
-static JsonNode *monitor(Boot *boot, const char *command, const char *arguments)
-{
-    g_autoptr(GError) error = NULL;
-    JsonNode *answer =
-        qmp_execute(boot_qmp(boot, NULL), command, arguments, boot_deadline(boot), &error);
-
-    boot_assert_no_error(boot, error);
-    return answer;
-}
-
-/* /dev, /proc and /sys are mounted once each, and / of type @kind is @root, mounted @mode. */
-static void check_mounts(Boot *boot, const char *root, const char *kind, const char *mode)
-{
-    g_auto(GStrv) mounts = facts(boot, "mount");
-    g_autoptr(GString) system = g_string_new(NULL);
-    int roots = 0;
-
-    for (char **mount = mounts; *mount; mount++) {
-        g_auto(GStrv) words = g_strsplit(*mount, " ", -1); /* source target type options 0 0 */
-
-        boot_assert(boot, g_strv_length(words) == 6);
-        if (g_str_equal(words[1], "/dev") || g_str_equal(words[1], "/proc") ||
-            g_str_equal(words[1], "/sys")) {
-            g_string_append_printf(system, "%s %s,", words[1], words[2]);
-        } else if (g_str_equal(words[1], "/") && g_str_equal(words[2], kind)) {
-            g_auto(GStrv) options = g_strsplit(words[3], ",", -1);
-
-            roots++;
-            boot_assert(boot, g_str_equal(words[0], root));
-            boot_assert(boot, g_str_equal(options[0], mode));
-        }
-    }
-    boot_assert(boot, g_str_equal(system->str, "/dev devtmpfs,/proc proc,/sys sysfs,"));
-    boot_assert(boot, roots == 1);
-}
-
-/* The three standard files are the console, and nothing else is open but guest-init's own (3). */
-static void check_descriptors(Boot *boot)
-{
-    g_auto(GStrv) fds = facts(boot, "fd");
-    guint seen = 0;
-
-    for (char **fd = fds; *fd; fd++) {
-        boot_assert(boot, **fd >= '0' && **fd <= '3' && g_str_equal(*fd + 1, " /dev/console"));
-        seen |= 1u << (**fd - '0');
-    }
-    boot_assert(boot, (seen & 7) == 7);
-}
-
-/* What every root's init may count on. */
-static void check_handover(Boot *boot, const char *root, const char *kind, const char *mode)
-{
-    check_fact(boot, "pid", "1");
-    says(boot, "guest: done\n");
-    check_mounts(boot, root, kind, mode);
-    check_descriptors(boot);
-    never_says(boot, "Kernel panic");
-    never_says(boot, "BUG:");
-    never_says(boot, "WARNING:");
-}
-
-static void copy_file(const char *from, const char *to, int mode)
-{
-    g_autoptr(GError) error = NULL;
-    g_autofree char *data = NULL;
-    gsize size;
-
-    g_file_get_contents(from, &data, &size, &error);
-    g_assert_no_error(error);
-    g_file_set_contents_full(to, data, (gssize)size, G_FILE_SET_CONTENTS_NONE, mode, &error);
-    g_assert_no_error(error);
-}
-
-/* Writes @size bytes to @path at @offset. */
-static void write_at(const char *path, off_t offset, const void *data, gsize size)
-{
-    int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
-
-    g_assert_cmpint(fd, >=, 0);
-    g_assert_cmpint(pwrite(fd, data, size, offset), ==, size);
-    close(fd);
-}
-
-static void write_noise(const char *path, off_t offset, gsize size)
-{
-    g_autofree guint32 *noise = g_malloc(size);
-
-    for (gsize i = 0; i < size / sizeof(*noise); i++) {
-        noise[i] = g_random_int();
-    }
-    write_at(path, offset, noise, size);
-}
-
-static void resize(const char *path, off_t size)
-{
-    write_at(path, 0, "", 0);
-    g_assert_cmpint(truncate(path, size), ==, 0);
-}
-
-/* A root directory @tree with guest-init as @init; none if NULL. */
-static void make_tree(const char *tree, const char *init)
-{
-    static const char *const names[] = {"dev", "proc", "sys", "sbin", "bin"};
-
-    g_assert_cmpint(g_mkdir(tree, 0755), ==, 0);
-    for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
-        g_autofree char *path = g_build_filename(tree, names[i], NULL);
-
-        g_assert_cmpint(g_mkdir(path, 0755), ==, 0);
-    }
-    if (init) {
-        g_autofree char *path = g_build_filename(tree, init, NULL);
-
-        copy_file(guest_init, path, 0755);
-    }
-}
-
-typedef struct {
-    const char *kind, *label, *uuid, *init;
-} Root;
-
-/* A disk at @path that is such a root. Returns @path. */
-static const char *make_root(const char *path, const Root *root)
-{
-    g_autofree char *tree = g_strconcat(path, ".tree", NULL);
-    g_autofree char *command = g_strdup_printf("mke2fs -q -F -t %s -L %s -U %s -d %s @", root->kind,
-                                               root->label, root->uuid, tree);
-
-    make_tree(tree, root->init);
-    resize(path, DISK_SIZE);
-    g_free(image_run(command, path, NULL));
-    return path;
-}
-
-/* The root that most tests boot. */
-static const char *make_disk(const char *path)
-{
-    return make_root(path, &(Root){"ext4", "root-fs", UUID, "/sbin/init"});
-}
-
-/* A disk whose second partition is a root. */
-static const char *make_partitioned(const char *path)
-{
-    g_autofree char *plain = g_strconcat(path, ".plain", NULL);
-    g_autofree char *table = g_strdup_printf("label: gpt\nstart=2048, size=2048, name=\"first\"\n"
-                                             "start=%d, size=%d, uuid=%s, name=\"the root\"\n",
-                                             PART_START, DISK_SIZE / SECTOR, PARTUUID);
-    g_autofree char *data = NULL;
-
-    make_root(plain, &(Root){"ext4", "in-partition", UUID, "/sbin/init"});
-    resize(path, 24 * MIB);
-    g_free(image_run("sfdisk -q @", path, table));
-    g_assert_true(g_file_get_contents(plain, &data, NULL, NULL));
-    write_at(path, (off_t)PART_START * SECTOR, data, DISK_SIZE);
-    return path;
-}
-
-static char *digest(const char *path)
-{
-    g_autofree char *data = NULL;
-    gsize size;
-
-    g_assert_true(g_file_get_contents(path, &data, &size, NULL));
-    return g_compute_checksum_for_data(G_CHECKSUM_SHA256, (guchar *)data, size);
-}
-
-static void check_unchanged(const char *path, const char *before)
-{
-    g_autofree char *after = digest(path);
-
-    g_assert_cmpstr(after, ==, before);
-}
+#include "lab.h"
 
 /* root=/dev/vda rw: written to, and found written by the next boot */
 static void test_device(G_GNUC_UNUSED Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
@@ -620,7 +312,7 @@ static void make_longer_initrd(const char *path, const char *more_name)
     gsize own_size, more_size;
 
     g_free(image_run("cpio --quiet -o -H newc -O @", "packed", names));
-    g_assert_true(g_file_get_contents(initrd, &own, &own_size, NULL));
+    g_assert_true(g_file_get_contents(parts.initrd, &own, &own_size, NULL));
     g_assert_true(g_file_get_contents("packed", &more, &more_size, NULL));
     write_at(path, 0, own, own_size);
     write_at(path, (off_t)own_size, more, more_size);
@@ -645,7 +337,7 @@ static void test_freed(G_GNUC_UNUSED Fixture *fixture, G_GNUC_UNUSED gconstpoint
 
     write_noise("ballast", 0, 48 * MIB);
     make_longer_initrd("heavy", "ballast");
-    light = free_kib(disk, initrd);
+    light = free_kib(disk, parts.initrd);
     heavy = free_kib(disk, "heavy");
     g_test_message("%" G_GINT64_FORMAT " KiB free, %" G_GINT64_FORMAT " with 48 MiB more packed",
                    light, heavy);
@@ -667,257 +359,12 @@ static void test_9p(G_GNUC_UNUSED Fixture *fixture, G_GNUC_UNUSED gconstpointer 
     says(gone, "under the tag gone");
 }
 
-/* -- the modules' image */
-
-static int by_text(const char **a, const char **b)
-{
-    return strcmp(*a, *b);
-}
-
-/* The values of "guest: KEY=VALUE", sorted and joined by blanks. */
-static char *sorted_facts(const Boot *boot, const char *key)
-{
-    g_auto(GStrv) found = facts(boot, key);
-
-    qsort(found, g_strv_length(found), sizeof(*found),
-          (int (*)(const void *, const void *))by_text);
-    return g_strjoinv(" ", found);
-}
-
-static char *release_of(Boot *boot)
-{
-    g_auto(GStrv) release = facts(boot, "release");
-
-    boot_assert(boot, g_strv_length(release) == 1);
-    return g_strdup(release[0]);
-}
-
-/* Whether something of @type is mounted at @target, in which "%s" stands for the kernel's release.
- */
-static gboolean is_mounted(Boot *boot, const char *type, const char *target)
-{
-    g_auto(GStrv) mounts = facts(boot, "mount");
-    g_autofree char *release = release_of(boot);
-    g_auto(GStrv) parts = g_strsplit(target, "%s", 2);
-    g_autofree char *place = g_strjoinv(release, parts);
-    g_autofree char *pattern = g_strdup_printf(" %s %s ro", place, type);
-    gboolean found = FALSE;
-
-    for (char **mount = mounts; *mount; mount++) {
-        found = found || strstr(*mount, pattern);
-    }
-    return found;
-}
-
-/* A root with /lib, and /lib/modules/other in it if asked for, made by the command @pack. */
-static const char *make_plain(const char *path, gboolean with_place, const char *pack, off_t size)
-{
-    g_autofree char *tree = g_strconcat(path, ".tree", NULL);
-    g_autofree char *place =
-        g_build_filename(tree, "lib", with_place ? "modules/other" : NULL, NULL);
-    g_autofree char *command = g_strconcat(pack, " ", tree, " @", NULL);
-
-    make_tree(tree, "/sbin/init");
-    g_assert_cmpint(g_mkdir_with_parents(place, 0755), ==, 0);
-    if (size) {
-        resize(path, size);
-    }
-    g_free(image_run(command, path, NULL));
-    return path;
-}
-
-#define PACK_EXT4 "mke2fs -q -F -t ext4 -d"
-#define PACK_SQUASHFS "mksquashfs"
-#define PACK_BTRFS "mkfs.btrfs -q --rootdir"
-
-/* rw: made and mounted at its place; only the image's modules are taken, and no other's */
-static void test_modules(G_GNUC_UNUSED Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
-{
-    g_autoptr(Boot) boot = run(&(Spec){.append = "root=/dev/vda rw quiet microvm.marks",
-                                       .disks = {make_disk("disk")},
-                                       .modules = modules});
-    g_autofree char *release = release_of(boot);
-
-    check_handover(boot, "/dev/vda", "ext4", "rw");
-    boot_assert(boot, is_mounted(boot, "erofs", "/lib/modules/%s"));
-    check_fact(boot, "modules-of", release);
-    check_fact(boot, "module", "loaded");
-    check_fact(boot, "copied-module", "Operation not permitted");
-    check_fact(boot, "mark",
-               "microvm: init start microvm: init found /dev/vda "
-               "microvm: init mounted /dev/vda as ext4 microvm: init modules in place "
-               "microvm: init exec /sbin/init");
-    never_says(boot, "microvm:");
-}
-
-/* loadpin.enforce=0: any module may be loaded */
-static void test_modules_any(G_GNUC_UNUSED Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
-{
-    g_autoptr(Boot) boot = run(&(Spec){.append = "root=/dev/vda rw quiet loadpin.enforce=0",
-                                       .disks = {make_disk("disk")},
-                                       .modules = modules});
-
-    check_fact(boot, "copied-module", "loaded");
-    check_fact(boot, "module", "File exists");
-}
-
-/* a read-only root with /lib/modules: seen beside what is there; nothing is written */
-static void test_modules_ro(G_GNUC_UNUSED Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
-{
-    const char *disk = make_plain("disk", TRUE, PACK_EXT4, DISK_SIZE);
-    g_autofree char *before = digest(disk);
-    g_autoptr(Boot) boot =
-        run(&(Spec){.append = "root=/dev/vda quiet", .disks = {disk}, .modules = modules});
-    g_autofree char *release = release_of(boot), *of = sorted_facts(boot, "modules-of");
-    g_autofree char *both = g_strdup_printf("%s other", release);
-
-    check_handover(boot, "/dev/vda", "ext4", "ro");
-    boot_assert(boot, is_mounted(boot, "overlay", "/lib/modules"));
-    boot_assert(boot, g_str_equal(of, both));
-    check_fact(boot, "module", "loaded");
-    check_unchanged(disk, before);
-}
-
-/* a read-only root without /lib/modules: done without where it may be written later, not else */
-static void test_modules_no_place(G_GNUC_UNUSED Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
-{
-    const char *disk = make_plain("disk", FALSE, PACK_EXT4, DISK_SIZE);
-    const char *squash = make_plain("squash", FALSE, PACK_SQUASHFS, 0);
-    g_autoptr(Boot) later =
-        run(&(Spec){.append = "root=/dev/vda quiet", .disks = {disk}, .modules = modules});
-    g_autoptr(Boot) never =
-        run(&(Spec){.append = "root=/dev/vda quiet", .disks = {squash}, .modules = modules});
-
-    check_handover(later, "/dev/vda", "ext4", "ro");
-    says(later, "microvm: no modules: the root is read-only and has no directory /lib/modules");
-    check_fact(later, "modules-of", "");
-    check_handover(never, "/dev/vda", "squashfs", "ro");
-    boot_assert(never, is_mounted(never, "overlay", "/lib"));
-    check_fact(never, "module", "loaded");
-}
-
-/* /lib as merged roots have it, and even as a link from the top */
-static void test_modules_link(G_GNUC_UNUSED Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
-{
-    static const char *const links[] = {"usr/lib", "/usr/lib"};
-
-    for (gsize i = 0; i < G_N_ELEMENTS(links); i++) {
-        g_autofree char *name = g_strdup_printf("disk%" G_GSIZE_FORMAT, i);
-        g_autofree char *tree = g_strconcat(name, ".tree", NULL);
-        g_autofree char *lib = g_build_filename(tree, "lib", NULL);
-        g_autofree char *usr = g_build_filename(tree, "usr", "lib", NULL);
-        g_autofree char *command = g_strconcat(PACK_EXT4, " ", tree, " @", NULL);
-        g_autoptr(Boot) boot = NULL;
-
-        make_tree(tree, "/sbin/init");
-        g_assert_cmpint(g_mkdir_with_parents(usr, 0755), ==, 0);
-        g_assert_cmpint(symlink(links[i], lib), ==, 0);
-        resize(name, DISK_SIZE);
-        g_free(image_run(command, name, NULL));
-        boot =
-            run(&(Spec){.append = "root=/dev/vda rw quiet", .disks = {name}, .modules = modules});
-        boot_assert(boot, is_mounted(boot, "erofs", "/usr/lib/modules/%s"));
-        check_fact(boot, "module", "loaded");
-    }
-}
-
-/* An erofs image at @path with modules of @release, whose kernel has @notes. */
-static void make_modules(const char *path, const char *release, const char *notes)
-{
-    g_autofree char *tree = g_strconcat(path, ".tree", NULL);
-    g_autofree char *dir = g_build_filename(tree, "lib", "modules", release, NULL);
-    g_autofree char *file = g_build_filename(dir, "kernel.notes", NULL);
-    g_autofree char *command = g_strdup_printf("mkfs.erofs --quiet @ %s", tree);
-
-    g_assert_cmpint(g_mkdir_with_parents(dir, 0755), ==, 0);
-    g_assert_true(g_file_set_contents(file, notes, -1, NULL));
-    g_free(image_run(command, path, NULL));
-}
-
-/* The guest boots without modules, and the console says @why. */
-static void check_goes_without(const char *disk, const char *image, const char *why)
-{
-    g_autoptr(Boot) boot =
-        run(&(Spec){.append = "root=/dev/vda quiet", .disks = {disk}, .modules = image});
-
-    check_handover(boot, "/dev/vda", "ext4", "ro");
-    check_fact(boot, "module", "");
-    says(boot, why);
-}
-
-/* of another kernel, or of another build of the same version */
-static void test_modules_other(G_GNUC_UNUSED Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
-{
-    const char *disk = make_disk("disk");
-    g_autoptr(Boot) boot = run(&(Spec){.append = "root=/dev/vda quiet", .disks = {disk}});
-    g_autofree char *release = release_of(boot);
-    g_autofree char *why = g_strdup_printf(" are of another build of %s: going on", release);
-
-    check_fact(boot, "modules-of", "");
-    make_modules("other", "1.2.3-\033[2Jx", "notes");
-    make_modules("build", release, "notes");
-    check_goes_without(disk, "other", " are of 1.2.3-?[2Jx, this is ");
-    check_goes_without(disk, "build", why);
-}
-
-/* damaged at its start, cut, and with noise in its middle */
-static void test_modules_damaged(G_GNUC_UNUSED Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
-{
-    const char *disk = make_disk("disk");
-    g_autoptr(Boot) noisy = NULL;
-
-    copy_file(modules, "start", 0600);
-    write_noise("start", 1024, 512);
-    check_goes_without(disk, "start", "that is no erofs image; going on without them");
-    copy_file(modules, "cut", 0600);
-    g_assert_cmpint(truncate("cut", 8192), ==, 0);
-    check_goes_without(disk, "cut", "going on without them");
-    copy_file(modules, "noise", 0600);
-    write_noise("noise", 65536, 2 * MIB);
-    noisy = run(&(Spec){.append = "root=/dev/vda rw quiet", .disks = {disk}, .modules = "noise"});
-    says(noisy, "guest: done\n");
-    never_says(noisy, "Kernel panic");
-    never_says(noisy, "BUG:");
-}
-
-/* btrfs, which the kernel has as a module: from the image, or a clear end without it */
-static void test_modules_root(G_GNUC_UNUSED Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
-{
-    const char *disk = make_plain("disk", FALSE, PACK_BTRFS, 128 * MIB);
-    g_autoptr(Boot) with =
-        run(&(Spec){.append = "root=/dev/vda rw quiet", .disks = {disk}, .modules = modules});
-    g_autoptr(Boot) without = run(&(Spec){.append = "root=/dev/vda rw quiet", .disks = {disk}});
-
-    check_handover(with, "/dev/vda", "btrfs", "rw");
-    check_fact(with, "module", "loaded");
-    says(without, "microvm: cannot mount /dev/vda as btrfs: this kernel does not have that file");
-    says(without, "microvm: powering off");
-}
-
-/* XFS needs a protofile to be made with files in it. */
-static void test_modules_xfs(G_GNUC_UNUSED Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
-{
-    g_autofree char *proto = g_strdup_printf("/\n0 0\nd--755 0 0\ndev d--755 0 0\n$\n"
-                                             "proc d--755 0 0\n$\nsys d--755 0 0\n$\n"
-                                             "init ---755 0 0 %s\n$\n",
-                                             guest_init);
-    g_autoptr(Boot) boot = NULL;
-
-    g_assert_true(g_file_set_contents("proto", proto, -1, NULL));
-    resize("disk", 320 * MIB);
-    g_free(image_run("mkfs.xfs -q -p proto @", "disk", NULL));
-    boot = run(&(Spec){
-        .append = "root=/dev/vda rw quiet init=/init", .disks = {"disk"}, .modules = modules});
-    check_handover(boot, "/dev/vda", "xfs", "rw");
-    check_fact(boot, "module", "loaded");
-}
-
 /* rdinit= with a program that a second archive brings: the kernel runs that instead */
 static void test_rdinit(G_GNUC_UNUSED Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
 {
     g_autoptr(Boot) boot = NULL;
 
-    copy_file(guest_init, "shell", 0755);
+    copy_file(parts.guest_init, "shell", 0755);
     make_longer_initrd("both", "shell");
     boot = run(&(Spec){.append = "quiet rdinit=/shell", .initrd = "both"});
     check_fact(boot, "argv", "/shell");
@@ -966,31 +413,23 @@ int main(int argc, char **argv)
         {"/boot/freed", test_freed},
         {"/boot/9p", test_9p},
         {"/boot/rdinit", test_rdinit},
-        {"/boot/modules/rw", test_modules},
-        {"/boot/modules/any", test_modules_any},
-        {"/boot/modules/ro", test_modules_ro},
-        {"/boot/modules/no-place", test_modules_no_place},
-        {"/boot/modules/link", test_modules_link},
-        {"/boot/modules/other", test_modules_other},
-        {"/boot/modules/damaged", test_modules_damaged},
-        {"/boot/modules/btrfs", test_modules_root},
-        {"/boot/modules/xfs", test_modules_xfs},
     };
 
     g_test_init(&argc, &argv, NULL);
-    qemu = file_from("QEMU");
-    kernel = file_from("KERNEL");
-    initrd = file_from("INITRD");
-    modules = file_from("MODULES");
-    guest_init = file_from("GUEST_INIT");
+    parts.qemu = file_from("QEMU");
+    parts.kernel = file_from("KERNEL");
+    parts.initrd = file_from("INITRD");
+    parts.modules = file_from("MODULES");
+    parts.guest_init = file_from("GUEST_INIT");
     for (gsize i = 0; i < G_N_ELEMENTS(tests); i++) {
         g_test_add(tests[i].name, Fixture, NULL, set_up, tests[i].test, tear_down);
     }
+    add_modules_tests();
     int rc = g_test_run();
-    g_free(qemu);
-    g_free(kernel);
-    g_free(initrd);
-    g_free(modules);
-    g_free(guest_init);
+    g_free(parts.qemu);
+    g_free(parts.kernel);
+    g_free(parts.initrd);
+    g_free(parts.modules);
+    g_free(parts.guest_init);
     return rc;
 }
