@@ -66,8 +66,7 @@ static bool make_below(int root, const char *path, const char *name)
     return ok;
 }
 
-/* Mounts SOURCE at the open directory DIR: as it is, or together with what DIR holds. Closes DIR.
- */
+/* Mounts SOURCE at the open directory DIR: as it is, or over what DIR holds. Closes DIR. */
 static bool mount_at(int dir, const char *source, bool merge)
 {
     char place[FD_PATH], data[MODULES_PATH + FD_PATH + 16];
@@ -94,8 +93,9 @@ static bool never_written(int root)
 
 /*
  * At /lib/modules/RELEASE where that is there or can be made. In a root that cannot be written the
- * image is laid over /lib/modules, which goes on to show what else it holds; or over /lib, if
- * nobody could ever write there anyway.
+ * image takes the place of all of /lib/modules; if there is none either, and nobody could ever make
+ * it, an overlay over /lib gives it one. The modules themselves are never seen through an overlay,
+ * since LoadPin knows them by their file system.
  */
 static bool place_in(int root, const char *directory, const char *release)
 {
@@ -114,15 +114,17 @@ static bool place_in(int root, const char *directory, const char *release)
         return false;
     }
     dir = open_below(root, "lib/modules");
-    if (dir >= 0) {
-        return mount_at(dir, MODULES_IMAGE "/lib/modules", true);
+    if (dir < 0 && never_written(root)) {
+        int lib = open_below(root, "lib");
+        if (lib >= 0 && mount_at(lib, MODULES_IMAGE "/lib", true)) {
+            dir = open_below(root, "lib/modules");
+        }
     }
-    dir = never_written(root) ? open_below(root, "lib") : -1;
     if (dir < 0) {
         errno = EROFS;
         return false;
     }
-    return mount_at(dir, MODULES_IMAGE "/lib", true);
+    return mount_at(dir, MODULES_IMAGE "/lib/modules", false);
 }
 
 void modules_hand_over(const char *root_dir, bool pinned)

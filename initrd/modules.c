@@ -21,6 +21,14 @@
 static char directory[MODULES_PATH];
 static const char *release; /* the last component of it */
 
+/* virtio-blk shows the number as the device tells it, without the end of line that others have. */
+static bool is_ours(const char *serial)
+{
+    const size_t n = strlen(MODULES_SERIAL);
+
+    return !strncmp(serial, MODULES_SERIAL, n) && (!serial[n] || !strcmp(serial + n, "\n"));
+}
+
 bool modules_disk(char *out, size_t size, const char *sysfs)
 {
     char serial[64], read_only[8];
@@ -33,8 +41,7 @@ bool modules_disk(char *out, size_t size, const char *sysfs)
         /* a serial number is asked of the device, so first what the kernel knows by itself */
         if (name[0] != '.' && attribute_read(dirfd(d), name, "ro", read_only, sizeof(read_only)) &&
             read_only[0] == '1' &&
-            attribute_read(dirfd(d), name, "serial", serial, sizeof(serial)) &&
-            !strncmp(serial, MODULES_SERIAL "\n", sizeof(MODULES_SERIAL))) {
+            attribute_read(dirfd(d), name, "serial", serial, sizeof(serial)) && is_ours(serial)) {
             found = (size_t)snprintf(out, size, "%s", name) < size;
         }
     }

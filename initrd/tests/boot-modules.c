@@ -2,27 +2,11 @@
 #include "boot-modules.h"
 
 #include <glib/gstdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "image.h"
 #include "lab.h"
-
-static int by_text(const char **a, const char **b)
-{
-    return strcmp(*a, *b);
-}
-
-/* The values of "guest: KEY=VALUE", sorted and joined by blanks. */
-static char *sorted_facts(const Boot *boot, const char *key)
-{
-    g_auto(GStrv) found = facts(boot, key);
-
-    qsort(found, g_strv_length(found), sizeof(*found),
-          (int (*)(const void *, const void *))by_text);
-    return g_strjoinv(" ", found);
-}
 
 static char *release_of(Boot *boot)
 {
@@ -87,7 +71,7 @@ static void test_modules(G_GNUC_UNUSED Fixture *fixture, G_GNUC_UNUSED gconstpoi
                "microvm: init start microvm: init found /dev/vda "
                "microvm: init mounted /dev/vda as ext4 microvm: init modules in place "
                "microvm: init exec /sbin/init");
-    never_says(boot, "microvm:");
+    never_says(boot, "\nmicrovm:");
 }
 
 /* loadpin.enforce=0: any module may be loaded */
@@ -101,19 +85,18 @@ static void test_modules_any(G_GNUC_UNUSED Fixture *fixture, G_GNUC_UNUSED gcons
     check_fact(boot, "module", "File exists");
 }
 
-/* a read-only root with /lib/modules: seen beside what is there; nothing is written */
+/* a read-only root with /lib/modules: seen in its place; nothing is written */
 static void test_modules_ro(G_GNUC_UNUSED Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
 {
     const char *disk = make_plain("disk", TRUE, PACK_EXT4, DISK_SIZE);
     g_autofree char *before = digest(disk);
     g_autoptr(Boot) boot =
         run(&(Spec){.append = "root=/dev/vda quiet", .disks = {disk}, .modules = parts.modules});
-    g_autofree char *release = release_of(boot), *of = sorted_facts(boot, "modules-of");
-    g_autofree char *both = g_strdup_printf("%s other", release);
+    g_autofree char *release = release_of(boot);
 
     check_handover(boot, "/dev/vda", "ext4", "ro");
-    boot_assert(boot, is_mounted(boot, "overlay", "/lib/modules"));
-    boot_assert(boot, g_str_equal(of, both));
+    boot_assert(boot, is_mounted(boot, "erofs", "/lib/modules"));
+    check_fact(boot, "modules-of", release);
     check_fact(boot, "module", "loaded");
     check_unchanged(disk, before);
 }
@@ -133,6 +116,7 @@ static void test_modules_no_place(G_GNUC_UNUSED Fixture *fixture, G_GNUC_UNUSED 
     check_fact(later, "modules-of", "");
     check_handover(never, "/dev/vda", "squashfs", "ro");
     boot_assert(never, is_mounted(never, "overlay", "/lib"));
+    boot_assert(never, is_mounted(never, "erofs", "/lib/modules"));
     check_fact(never, "module", "loaded");
 }
 
@@ -210,7 +194,7 @@ static void test_modules_damaged(G_GNUC_UNUSED Fixture *fixture, G_GNUC_UNUSED g
     write_noise("start", 1024, 512);
     check_goes_without(disk, "start", "that is no erofs image; going on without them");
     copy_file(parts.modules, "cut", 0600);
-    g_assert_cmpint(truncate("cut", 8192), ==, 0);
+    g_assert_cmpint(truncate("cut", 2048), ==, 0);
     check_goes_without(disk, "cut", "going on without them");
     copy_file(parts.modules, "noise", 0600);
     write_noise("noise", 65536, 2 * MIB);

@@ -36,6 +36,8 @@ static void test_disk(void)
     put(top, "vdf", "serial", "microvm-modules\n");
     g_assert_true(modules_disk(name, sizeof(name), top));
     g_assert_cmpstr(name, ==, "vdf");
+    put(top, "vdf", "serial", "microvm-modules");
+    g_assert_true(modules_disk(name, sizeof(name), top));
     g_assert_false(modules_disk(name, 3, top));
     g_assert_false(modules_disk(name, sizeof(name), "/nonexistent"));
     g_free(image_run("rm -r -- @", top, NULL));
