@@ -10,40 +10,19 @@
  *   MICROVM_IMAGE    the guest's disk; each test works on a copy
  *   MICROVM_CONFIG   the config; it is tried as it is, and without its args line
  */
-#include <errno.h>
-#include <glib/gstdio.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "checks.h"
+#include "place.h"
 
 #define BOOT_LIMIT 300 /* seconds, on a slow, busy host */
 
 static const char *launcher, *ctl, *image, *config;
 
 typedef struct {
-    char *dir, *storage_cfg, *config;
+    Place *place;
 } Fixture;
-
-static void run(const char *const *argv)
-{
-    g_autoptr(GError) error = NULL;
-    int status;
-
-    g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, &status,
-                 &error);
-    g_assert_no_error(error);
-    g_assert_true(g_spawn_check_wait_status(status, NULL));
-}
-
-static void write_file(const char *path, const char *text)
-{
-    g_autoptr(GError) error = NULL;
-
-    g_file_set_contents(path, text, -1, &error);
-    g_assert_no_error(error);
-}
 
 /* @text without the line that begins with @start, if any. */
 static char *without_line(const char *text, const char *start)
@@ -59,41 +38,23 @@ static char *without_line(const char *text, const char *start)
     return g_string_free(g_steal_pointer(&kept), FALSE);
 }
 
-/*
- * A directory with a "dir" storage that holds the config's disk, and the config with kvm: 0 and
- * without the line that begins with @data, if it is not NULL.
- */
+/* The config with kvm: 0 and without the line that begins with @data, if it is not NULL. */
 static void set_up(Fixture *fixture, gconstpointer data)
 {
     g_autoptr(GError) error = NULL;
-    g_autofree char *disks = NULL, *disk = NULL, *storage = NULL, *text = NULL, *kept = NULL;
-    g_autofree char *tcg = NULL;
+    g_autofree char *text = NULL, *kept = NULL, *tcg = NULL;
 
-    fixture->dir = g_dir_make_tmp("microvm-e2e-XXXXXX", &error);
-    g_assert_no_error(error);
-    disks = g_strdup_printf("%s/images/114", fixture->dir);
-    disk = g_strdup_printf("%s/vm-114-disk-0.raw", disks);
-    g_assert_cmpint(g_mkdir_with_parents(disks, 0700), ==, 0);
-    run((const char *[]){"cp", "--sparse=always", "--reflink=auto", image, disk, NULL});
-
-    storage = g_strdup_printf("dir: local-lvm\n\tpath %s\n", fixture->dir);
-    fixture->storage_cfg = g_strdup_printf("%s/storage.cfg", fixture->dir);
-    write_file(fixture->storage_cfg, storage);
-
+    fixture->place = place_new("114", image);
     g_file_get_contents(config, &text, NULL, &error);
     g_assert_no_error(error);
     kept = data ? without_line(text, data) : g_strdup(text);
     tcg = g_strconcat("kvm: 0\n", kept, NULL);
-    fixture->config = g_strdup_printf("%s/114.conf", fixture->dir);
-    write_file(fixture->config, tcg);
+    place_write(fixture->place->config, tcg);
 }
 
 static void tear_down(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
 {
-    run((const char *[]){"rm", "-r", fixture->dir, NULL});
-    g_free(fixture->dir);
-    g_free(fixture->storage_cfg);
-    g_free(fixture->config);
+    place_free(fixture->place);
 }
 
 /* For the log of a test that is about to fail. */
@@ -108,9 +69,9 @@ static Guest *boot(const Fixture *fixture, const char *const *trailing)
 {
     g_autoptr(GError) error = NULL;
     GuestSpec spec = {.launcher = launcher,
-                      .config = fixture->config,
-                      .storage_cfg = fixture->storage_cfg,
-                      .runtime_dir = fixture->dir,
+                      .config = fixture->place->config,
+                      .storage_cfg = fixture->place->storage_cfg,
+                      .runtime_dir = fixture->place->dir,
                       .trailing = trailing};
     Guest *guest = guest_start(&spec, &error);
 
@@ -198,7 +159,7 @@ static char *run_ctl(const Fixture *fixture, const char *const *words, int expec
     char *out;
     int status;
 
-    g_strv_builder_add_many(builder, ctl, "--runtime-dir", fixture->dir, NULL);
+    g_strv_builder_add_many(builder, ctl, "--runtime-dir", fixture->place->dir, NULL);
     for (; *words; words++) {
         g_strv_builder_add(builder, *words);
     }
@@ -236,9 +197,9 @@ static void test_running_already(Fixture *fixture, G_GNUC_UNUSED gconstpointer d
     g_autoptr(GError) error = NULL;
     g_autofree char *answer = NULL;
     GuestSpec spec = {.launcher = launcher,
-                      .config = fixture->config,
-                      .storage_cfg = fixture->storage_cfg,
-                      .runtime_dir = fixture->dir};
+                      .config = fixture->place->config,
+                      .storage_cfg = fixture->place->storage_cfg,
+                      .runtime_dir = fixture->place->dir};
     Guest *second = guest_start(&spec, &error);
 
     g_assert_null(second);
