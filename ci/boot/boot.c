@@ -286,6 +286,11 @@ Qmp *boot_qmp(Boot *boot, GError **error)
     return boot->qmp;
 }
 
+GPid boot_pid(const Boot *boot)
+{
+    return boot->pid;
+}
+
 gint64 boot_deadline(const Boot *boot)
 {
     return boot->deadline;

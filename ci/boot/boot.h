@@ -68,6 +68,9 @@ void boot_stutter(Boot *boot, int times, int run_ms, int stopped_ms);
 /* QEMU's monitor, connected when first asked for; it is @boot's. NULL with @error. */
 Qmp *boot_qmp(Boot *boot, GError **error);
 
+/* QEMU's process, valid until it has ended. */
+GPid boot_pid(const Boot *boot);
+
 /* The deadline, in microseconds of g_get_monotonic_time(). */
 gint64 boot_deadline(const Boot *boot);
 
