@@ -2,7 +2,7 @@
 /*
  * What people run, in guests that microvm-launch starts from configs, with our kernel and its
  * modules, on TCG (kvm: 0): Docker and its list, Podman, containerd, nftables, iptables, WireGuard,
- * shares, the balloon; and roots of other kinds. See docs/guests.md.
+ * shares, free memory that goes back; and roots of other kinds. See docs/guests.md.
  *
  * The environment names what is used, see booted.h. Must be run as root: it makes a network
  * namespace of its own. With MICROVM_FULL=1 all is tried, else what fits into a minute or two.
@@ -116,19 +116,6 @@ static void test_shares(void)
     } else {
         g_test_fail();
     }
-}
-
-static void test_balloon(void)
-{
-    GError *error = NULL;
-    char *seen;
-
-    if (!containers) {
-        run_check("balloon");
-        return;
-    }
-    seen = check_balloon(containers->guest, &error);
-    assert_seen("balloon", seen, error);
 }
 
 /* Memory of the host's that QEMU has, in MiB. */
@@ -345,7 +332,6 @@ int main(int argc, char **argv)
     if (full) {
         add_full();
     }
-    g_test_add_func("/guests/containers/balloon", test_balloon);
     g_test_add_func("/guests/containers/reporting", test_reporting);
     g_test_add_func("/guests/containers/power-down", test_power_down);
     g_test_add_data_func("/guests/busybox", "busybox", test_small);
