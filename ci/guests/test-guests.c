@@ -132,12 +132,12 @@ static int resident(pid_t pid)
 }
 
 /*
- * Waits until QEMU has no more than @limit MiB. The guest reports in turns of two seconds, and
- * nothing tells the host of it but the memory itself.
+ * Waits until QEMU has no more than @limit MiB. The guest reports a sixteenth of what is free every
+ * two seconds of its own, and nothing tells the host of it but the memory itself.
  */
 static int wait_resident(pid_t pid, int limit)
 {
-    gint64 deadline = channel_deadline(60);
+    gint64 deadline = channel_deadline(GUEST_LIMIT);
     int mib;
 
     while ((mib = resident(pid)) > limit && g_get_monotonic_time() < deadline) {
@@ -171,12 +171,12 @@ static void test_reporting(void)
     if (!no_error(error)) {
         return;
     }
-    after = wait_resident(pid, during - FILLED * 3 / 4);
+    after = wait_resident(pid, during - FILLED / 2);
     g_test_message("QEMU has %d MiB, %d with a file of %d MiB in the guest's memory, %d after its "
                    "end",
                    before, during, FILLED, after);
     g_assert_cmpint(during, >, FILLED);
-    g_assert_cmpint(after, <=, during - FILLED * 3 / 4);
+    g_assert_cmpint(after, <=, during - FILLED / 2);
 }
 
 static void test_power_down(void)
