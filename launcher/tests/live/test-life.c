@@ -407,9 +407,11 @@ static int connect_guest(void)
     return fd;
 }
 
+/* Their links go with their namespaces, too, but only some time later. */
 static void end_hosts(const pid_t *hosts, gsize n)
 {
     for (gsize i = 0; i < n; i++) {
+        g_assert_true(shell("ip link delete host%d", (int)i + 1));
         kill(hosts[i], SIGKILL);
         waitpid(hosts[i], NULL, 0);
     }
