@@ -126,7 +126,8 @@ static void call_host(unsigned port)
         char answer[32] = "";
 
         if (connect(fd, (struct sockaddr *)&host, sizeof(host)) == 0) {
-            if (write(fd, "hello", 5) == 5 && read(fd, answer, sizeof(answer) - 1) > 0) {
+            if (send(fd, "hello", 5, MSG_NOSIGNAL) == 5 &&
+                read(fd, answer, sizeof(answer) - 1) > 0) {
                 snprintf(now, sizeof(now), "vsock: answered %s\n", answer);
             } else {
                 strcpy(now, "vsock: turned away\n");
