@@ -28,16 +28,18 @@ typedef struct {
     const char *name; /* of the source, without "debian:" and the like */
     guint64 size;     /* of the disk, in bytes */
     gboolean qcow2;
-    gboolean force;               /* replace the output */
-    guint profiles;               /* PROFILE_… */
-    GPtrArray *packages;          /* beside those of the profiles; NULL-terminated */
-    const char *hostname;         /* NULL: the source's own, or "microvm" for a suite */
-    const char *ssh_key;          /* a file whose lines go into root's authorized_keys; or NULL */
-    gboolean no_password;         /* root has none */
-    const char *mirror, *keyring; /* of a suite; NULL: the usual ones */
-    const char *cache;            /* directory for downloads, logs and work */
-    char *cache_dir;              /* the same, owned */
-    gboolean fetched;             /* this is the second process, in a user namespace; see main.c */
+    gboolean force;       /* replace the output */
+    guint profiles;       /* PROFILE_… */
+    GPtrArray *packages;  /* beside those of the profiles; NULL-terminated */
+    const char *hostname; /* NULL: the source's own, or "microvm" for a suite */
+    const char *ssh_key;  /* a file whose lines go into root's authorized_keys; or NULL */
+    gboolean no_password; /* root has none */
+    const char *mirror;   /* of a suite */
+    char *host_mirror;    /* the same, owned, if it is what the host's apt has */
+    const char *keyring;  /* of a suite; NULL: the usual one */
+    const char *cache;    /* directory for downloads, logs and work */
+    char *cache_dir;      /* the same, owned */
+    gboolean fetched;     /* this is the second process, in a user namespace; see main.c */
 } Request;
 
 /* Sets @error of IMAGE_ERROR; always FALSE. */

@@ -212,7 +212,8 @@ static gboolean check(Request *request, GError **error)
     g_ptr_array_add(request->packages, NULL);
     if (!request->profiles && !profile_parse("minimal", &request->profiles, error))
         return FALSE;
-    return disk_check_output(request, error) && source_check_tools(request, error);
+    return disk_check_output(request, error) && source_check_tools(request, error) &&
+           (!suite || request->mirror || suite_find_mirror(request, error));
 }
 
 static gboolean make_cache(Request *request, GError **error)
@@ -328,6 +329,7 @@ int main(int argc, char **argv)
     good = good && run(argc, argv, &request, &error);
     g_ptr_array_unref(request.packages);
     g_free(request.cache_dir);
+    g_free(request.host_mirror);
     if (good && (fflush(stdout) != 0 || ferror(stdout)))
         good = image_fail(&error, IMAGE_ERROR_FAILED, "standard output: %s", g_strerror(errno));
     if (good)

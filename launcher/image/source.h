@@ -12,6 +12,9 @@ gboolean source_recognise(Request *request, GError **error);
 /* Whether the programs that the source and the disk want are there. */
 gboolean source_check_tools(const Request *request, GError **error);
 
+/* Suites: sets @request's mirror to what apt on this host is set up with. */
+gboolean suite_find_mirror(Request *request, GError **error);
+
 /*
  * Suites: fetches the packages into the cache, where a fetch that broke goes on, and makes a
  * tarball of them there, unless one is there. Needs no rights. suite_tarball() is its name, to be

@@ -35,11 +35,24 @@ static gboolean is_ubuntu(const Request *request)
     return request->kind == SOURCE_UBUNTU;
 }
 
-static const char *mirror_of(const Request *request)
+gboolean suite_find_mirror(Request *request, GError **error)
 {
-    if (request->mirror)
-        return request->mirror;
-    return is_ubuntu(request) ? "http://archive.ubuntu.com/ubuntu" : "http://deb.debian.org/debian";
+    const char *name = is_ubuntu(request) ? "Ubuntu" : "Debian";
+    g_autofree char *origin = g_strconcat("Origin: ", name, NULL);
+    g_autofree char *label = g_strconcat("Label: ", name, NULL);
+    const char *argv[] = {
+        "apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages",
+        origin,    label,          NULL};
+
+    g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_STDERR_TO_DEV_NULL, NULL,
+                 NULL, &request->host_mirror, NULL, NULL, NULL);
+    if (!request->host_mirror || !*g_strstrip(request->host_mirror))
+        return image_fail(error, IMAGE_ERROR_USAGE,
+                          "apt on this host has no mirror of %s set up: --mirror URI names one",
+                          name);
+    *strchrnul(request->host_mirror, '\n') = '\0';
+    request->mirror = request->host_mirror;
+    return TRUE;
 }
 
 static const char *keyring_of(const Request *request)
@@ -55,7 +68,7 @@ char *suite_tarball(const Request *request)
 {
     g_autoptr(GPtrArray) packages = profile_packages(request->profiles, request->packages);
     g_autofree char *list = g_strjoinv(" ", (char **)packages->pdata);
-    g_autofree char *all = g_strjoin("\n", mirror_of(request), list, NULL);
+    g_autofree char *all = g_strjoin("\n", request->mirror, list, NULL);
     g_autofree char *hash = g_compute_checksum_for_string(G_CHECKSUM_SHA256, all, -1);
     g_autofree char *name = g_strdup_printf(
         "%s-%s-%.16s.tar", is_ubuntu(request) ? "ubuntu" : "debian", request->name, hash);
@@ -235,7 +248,7 @@ gboolean suite_fetch(const Request *request, GError **error)
     g_autofree char *tarball = suite_tarball(request), *fresh = g_strconcat(tarball, ".new", NULL);
     g_autofree char *name = g_strconcat("apt-", request->name, NULL);
     g_auto(Suite) suite = {.request = request,
-                           .mirror = mirror_of(request),
+                           .mirror = request->mirror,
                            .keyring = keyring_of(request),
                            .components = is_ubuntu(request) ? "main universe" : "main",
                            .packages = profile_packages(request->profiles, request->packages)};

@@ -550,13 +550,16 @@ static void test_tool_fails(Fixture *f, G_GNUC_UNUSED gconstpointer data)
 
 /*
  * Programs that stand for apt-get and mmdebstrap: each leaves what it was told in a file, and fails
- * while the file "break-NAME" is there. mmdebstrap's makes a tarball.
+ * while the file "break-NAME" is there. The mirrors of apt-get's are those in the file "mirrors",
+ * if there is one; mmdebstrap's makes a tarball.
  */
 static void write_stubs(const Fixture *f)
 {
-    g_autofree char *apt = g_strdup_printf("#!/bin/sh\necho \"$@\" >>%s/apt-get.said\n"
-                                           "[ ! -e %s/break-apt-get ]\n",
-                                           f->dir, f->dir);
+    g_autofree char *apt =
+        g_strdup_printf("#!/bin/sh\n[ $1 != indextargets ] || exec cat %s/mirrors\n"
+                        "echo \"$@\" >>%s/apt-get.said\n"
+                        "[ ! -e %s/break-apt-get ]\n",
+                        f->dir, f->dir, f->dir);
     g_autofree char *mmdebstrap = g_strdup_printf(
         "#!/bin/sh\necho \"$@\" >>%s/mmdebstrap.said\n"
         "for word; do case $word in *.tar.new) tar -C %s/tree -cf \"$word\" .;; esac; done\n"
@@ -624,6 +627,30 @@ static void test_suite(Fixture *f, G_GNUC_UNUSED gconstpointer data)
     SUITE(f, "--profile", "minimal", "--force");
     assert_done(f);
     g_assert_cmpuint(said_lines(f, "mmdebstrap.said"), ==, 3);
+}
+
+/* Without --mirror it is the first that the host's apt names. */
+static void test_mirror(Fixture *f, G_GNUC_UNUSED gconstpointer data)
+{
+    g_autofree char *bin = in_dir(f, "bin"), *path = NULL, *said = NULL, *file = NULL;
+
+    write_stubs(f);
+    path = g_strdup_printf("PATH=%s:%s", bin, g_getenv("PATH"));
+#define HOSTS_SUITE(f)                                                                           \
+    RUN(f, "env", path, program, "--cache", (f)->cache, "--size", "32M", "--keyring", "keyring", \
+        "debian:trixie", (f)->output)
+
+    HOSTS_SUITE(f);
+    assert_refused(f, 2, "no mirror of Debian set up: --mirror URI names one");
+    assert_nothing_left(f);
+
+    write_file(f, "mirrors", "http://one.invalid/debian\nhttp://two.invalid/debian\n", 0644);
+    HOSTS_SUITE(f);
+    assert_done(f);
+    file = in_dir(f, "mmdebstrap.said");
+    g_assert_true(g_file_get_contents(file, &said, NULL, NULL));
+    g_assert_nonnull(strstr(said, "http://one.invalid/debian trixie main"));
+    g_assert_null(strstr(said, "two.invalid"));
 }
 
 /* An image that umoci makes of a tree with nothing but a program, as "oci:DIR/oci:t". */
@@ -747,6 +774,7 @@ int main(int argc, char **argv)
     ADD("interrupted", test_interrupted);
     ADD("tool-fails", test_tool_fails);
     ADD("suite", test_suite);
+    ADD("mirror", test_mirror);
     ADD("oci", test_oci);
     ADD("user", test_user);
     return g_test_run();
