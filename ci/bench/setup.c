@@ -21,6 +21,7 @@ const Setup setups[] = {
     {.name = "seabios", .what = "SeaBIOS for qboot", .guarded = TRUE, .seabios = TRUE},
     {.name = "bzimage", .what = "bzImage for vmlinux", .guarded = TRUE, .bzimage = TRUE},
     {.name = "stock", .what = "QEMU without the series", .stock = TRUE},
+    {.name = "defconfig", .what = "x86_64_defconfig with virtio and containers", .defconfig = TRUE},
     {.name = "debian", .what = "Debian's cloud kernel and initrd", .debian = TRUE},
     {.name = "q35", .what = "an ordinary q35 machine, SeaBIOS, GRUB", .q35 = TRUE, .pcie = TRUE},
     {.name = NULL},
@@ -57,6 +58,7 @@ void parts_clear(Parts *parts)
     g_free(parts->plugin);
     g_free(parts->init);
     g_free(parts->debian);
+    g_free(parts->defconfig);
     g_free(parts->q35);
     g_free(parts->dir);
     g_free(parts->root);
@@ -87,7 +89,8 @@ char *setup_kernel(const Setup *setup, const Parts *parts)
     if (setup->debian) {
         return g_build_filename(parts->debian, "vmlinuz", NULL);
     }
-    return g_build_filename(parts->out, setup_unpacks(setup) ? "bzImage" : "vmlinux", NULL);
+    return g_build_filename(setup->defconfig ? parts->defconfig : parts->out,
+                            setup_unpacks(setup) ? "bzImage" : "vmlinux", NULL);
 }
 
 char *setup_initrd(const Setup *setup, const Parts *parts)
@@ -209,7 +212,8 @@ static GPtrArray *q35_argv(const Setup *setup, const Parts *parts, const char *a
 
 static gboolean is_there(const Setup *setup, const Parts *parts, GError **error)
 {
-    if ((!setup->q35 || parts->q35) && (!setup->debian || parts->debian)) {
+    if ((!setup->q35 || parts->q35) && (!setup->debian || parts->debian) &&
+        (!setup->defconfig || parts->defconfig)) {
         return TRUE;
     }
     g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
