@@ -140,14 +140,13 @@ static void add_devices(GPtrArray *argv, const Setup *setup, const char *root)
 }
 
 /* What every boot has that is to give the same counts each time. */
-static void add_steadiness(GPtrArray *argv)
+static void add_steadiness(GPtrArray *argv, const Setup *setup)
 {
     boot_add(argv, "-icount", "shift=4,sleep=off");
     boot_add(argv, "-seed", "1");
     boot_add(argv, "-rtc", "base=2026-01-01T00:00:00,clock=vm");
     /* a device's own thread would answer at a time of its own */
-    boot_add(argv, "-global", "virtio-mmio.ioeventfd=off");
-    boot_add(argv, "-global", "virtio-pci.ioeventfd=off");
+    boot_add(argv, "-global", "virtio-%s.ioeventfd=off", setup->pcie ? "pci" : "mmio");
 }
 
 char *setup_command_line(const Setup *setup)
@@ -327,7 +326,7 @@ GPtrArray *setup_argv(const Setup *setup, const Parts *parts, GError **error)
         if (!setup->launcher) {
             boot_one_thread(argv);
         }
-        add_steadiness(argv);
+        add_steadiness(argv, setup);
     }
     return argv;
 }
