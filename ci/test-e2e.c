@@ -316,6 +316,94 @@ static void test_share(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
     g_assert_no_errno(g_rmdir(LIVE_SHARE_DIR)); /* it is empty */
 }
 
+/* The answer's member @name, an integer. */
+static gint64 int_of(JsonNode *answer, const char *name)
+{
+    g_assert_nonnull(answer);
+    return json_object_get_int_member_with_default(json_node_get_object(answer), name, -1);
+}
+
+/* Has the agent run a program, and does not wait for its end; returns its process id there. */
+static gint64 start_program(Guest *guest)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(JsonNode) answer =
+        agent_execute(guest->agent, "guest-exec",
+                      "{\"path\": \"/bin/sh\", \"arg\": [\"-c\", \"sleep 5; exit 7\"]}",
+                      channel_deadline(BOOT_LIMIT), &error);
+
+    g_assert_no_error(error);
+    return int_of(answer, "pid");
+}
+
+static void assert_program_ends(Guest *guest, gint64 pid)
+{
+    g_autofree char *arguments = g_strdup_printf("{\"pid\": %" G_GINT64_FORMAT "}", pid);
+    gint64 deadline = channel_deadline(BOOT_LIMIT);
+    gint64 code = -1;
+
+    /* the agent answers at once, and says nothing by itself */
+    while (code < 0 && g_get_monotonic_time() < deadline) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(JsonNode) answer =
+            agent_execute(guest->agent, "guest-exec-status", arguments, deadline, &error);
+
+        g_assert_no_error(error);
+        code = int_of(answer, "exitcode");
+        if (code < 0)
+            g_usleep(G_USEC_PER_SEC / 10);
+    }
+    g_assert_cmpint(code, ==, 7);
+}
+
+static Guest *await_move(const Fixture *fixture, const char *run_dir, const char *uri)
+{
+    g_autoptr(GError) error = NULL;
+    const char *const trailing[] = {"-incoming", uri, NULL};
+    GuestSpec spec = {.launcher = launcher,
+                      .config = fixture->place->config,
+                      .storage_cfg = fixture->place->storage_cfg,
+                      .runtime_dir = run_dir,
+                      .trailing = trailing};
+    Guest *guest = guest_start(&spec, &error);
+
+    g_assert_no_error(error);
+    return guest;
+}
+
+/* Debian moves while its agent has a program run: the same agent tells how that ended. */
+static void test_move(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
+{
+    static const char boot_id[] = "cat /proc/sys/kernel/random/boot_id";
+    g_autofree char *here = place_file(fixture->place, "here");
+    g_autofree char *there = place_file(fixture->place, "there");
+    g_autofree char *uri = g_strconcat("unix:", fixture->place->dir, "/move", NULL);
+    const char *const move[] = {"migrate", "114", "--to", uri, NULL};
+    g_autoptr(Guest) source = boot(fixture, here, NULL);
+    g_autofree char *before = in_guest(source, boot_id), *said = NULL, *after = NULL;
+    g_autoptr(Guest) target = await_move(fixture, there, uri);
+    gint64 pid = start_program(source);
+    GError *error = NULL;
+    char *seen;
+
+    g_clear_pointer(&source->agent, agent_free);
+    g_clear_pointer(&source->qmp, qmp_free);
+    said = run_ctl(here, move, 0);
+    g_test_message("%s", said);
+    guest_left_nothing(source, &error);
+    g_assert_no_error(error);
+    guest_let_go(source);
+
+    guest_wait_ready(target, channel_deadline(BOOT_LIMIT), &error);
+    g_assert_no_error(error);
+    assert_program_ends(target, pid);
+    after = in_guest(target, boot_id);
+    g_assert_cmpstr(after, ==, before);
+    seen = check_network(target, &error);
+    assert_seen("network", seen, error);
+    power_down(target);
+}
+
 static const char *environment(const char *name)
 {
     const char *value = g_getenv(name);
@@ -338,6 +426,7 @@ int main(int argc, char **argv)
     g_test_add("/e2e/config-as-it-is", Fixture, NULL, set_up, test_main_job, tear_down);
     g_test_add("/e2e/without-args", Fixture, "args:", set_up, test_main_job, tear_down);
     g_test_add("/e2e/share", Fixture, "args:", set_up, test_share, tear_down);
+    g_test_add("/e2e/move", Fixture, "args:", set_up, test_move, tear_down);
     g_test_add("/e2e/running-already", Fixture, "args:", set_up, test_running_already, tear_down);
     return g_test_run();
 }

@@ -41,7 +41,7 @@ int main(void)
     }
     close(fd);
     sync();
-    printf("idle: total=%ld available=%ld\n", meminfo("MemTotal:"), meminfo("MemAvailable:"));
+    printf("idle: total=%ld available=%ld KiB\n", meminfo("MemTotal:"), meminfo("MemAvailable:"));
     fflush(stdout);
     for (;;) {
         pause();
