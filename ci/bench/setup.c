@@ -262,7 +262,7 @@ static void extend_command_line(GPtrArray *argv, const Setup *setup)
                     setup->append ? " " : "", setup->append ? setup->append : "", NULL);
 }
 
-/* What microvm-launch says of a config with a disk, a network card and an agent. */
+/* What microvm-launch says of a config with disk, network card and agent; with the modules. */
 static char *launcher_words(const Parts *parts, gsize *size, GError **error)
 {
     g_autofree char *config = g_build_filename(parts->dir, "100.conf", NULL);
@@ -277,7 +277,7 @@ static char *launcher_words(const Parts *parts, gsize *size, GError **error)
     g_autofree char *qemu = g_build_filename(parts->out, "qemu-system-x86_64", NULL);
     g_autofree char *kernel = g_build_filename(parts->out, "vmlinux", NULL);
     g_autofree char *initrd = g_build_filename(parts->out, "initrd", NULL);
-    const char *argv[] = {launcher,        "--print0", "--net",  "user", "--assume", "none",
+    const char *argv[] = {launcher,        "--print0", "--net",  "user", "--assume", "modules",
                           "--runtime-dir", parts->dir, "--qemu", qemu,   "--kernel", kernel,
                           "--initrd",      initrd,     config,   NULL};
     g_autoptr(GSubprocess) process = NULL;
