@@ -130,6 +130,8 @@ static gboolean is_start(Fake *fake, int fd, const char *command, JsonObject *ob
     }
     if (strcmp(command, "guest-sync-delimited") != 0 || find_step(fake, command))
         return FALSE;
+    if (fake->guest->late)
+        say(fd, fake->guest->late);
     text = g_strdup_printf(
         "\xff{\"return\": %" G_GINT64_FORMAT "}\n",
         json_object_get_int_member(json_object_get_object_member(object, "arguments"), "id"));
