@@ -236,9 +236,10 @@ static gboolean check_inputs(const Suite *suite, GError **error)
             return image_fail(error, IMAGE_ERROR_USAGE, "--packages: '%s' is not a package", name);
     }
     if (stat(suite->keyring, &st) < 0)
-        return image_fail(error, IMAGE_ERROR_FAILED, "%s: %s; apt-get install %s has it",
+        return image_fail(error, IMAGE_ERROR_FAILED,
+                          "%s: %s; it is in the package %s, and --keyring names another file",
                           suite->keyring, g_strerror(errno),
-                          is_ubuntu(suite->request) ? "ubuntu-archive-keyring"
+                          is_ubuntu(suite->request) ? "ubuntu-keyring of Ubuntu"
                                                     : "debian-archive-keyring");
     return TRUE;
 }
