@@ -19,6 +19,7 @@
 #include "launcher-paths.h"
 #include "output.h"
 #include "process.h"
+#include "qemu-log.h"
 #include "remote.h"
 #include "service.h"
 
@@ -83,9 +84,9 @@ static char *find_pidfile(const Request *request, GError **error)
     return NULL;
 }
 
-static Guest *launch(const Request *request, GError **error)
+static Guest *launch(const Request *request, const QemuLog *log, GError **error)
 {
-    static const char *const incoming[] = {"-incoming", "defer", NULL};
+    const char *const incoming[] = {"-incoming", "defer", "-D", qemu_log_path(log), NULL};
     g_autofree char *pidfile = find_pidfile(request, error);
     g_auto(GStrv) argv = launcher_words(request, "--daemonize", incoming);
     Guest *guest;
@@ -225,26 +226,26 @@ gboolean ctl_receive(Request *request, GError **error)
     struct sigaction action = {.sa_handler = on_signal};
     g_autoptr(Guest) guest = NULL;
     g_autoptr(Qmp) qmp = NULL;
-    gboolean arrived, service = request->n_words == 0;
+    g_autoptr(QemuLog) log = NULL;
+    gboolean arrived;
 
     sigaction(SIGHUP, &action, NULL);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    if (service) {
+    if (request->n_words == 0) {
         guest = service_start(request, deadline, &qmp, error);
-    } else {
-        guest = launch(request, error);
+    } else if ((log = qemu_log_new(error))) {
+        guest = launch(request, log, error);
         qmp = guest ? guest_qmp(guest, deadline, error) : NULL;
     }
-    if (!guest) {
-        return FALSE;
-    }
     arrived = qmp && receive(guest, qmp, deadline, error);
-    if (!arrived) {
+    if (guest && !arrived) {
         take_back(qmp, guest);
-        if (service) {
-            service_show_journal(guest->id);
-        }
+    }
+    if (log && !arrived) {
+        qemu_log_show(log, channel_deadline(END_SECONDS));
+    } else if (guest && !arrived) {
+        service_show_journal(guest->id);
     }
     return arrived;
 }
