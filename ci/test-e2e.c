@@ -18,6 +18,7 @@
 
 #include "checks.h"
 #include "live-share.h"
+#include "place.h"
 
 #define BOOT_LIMIT 300 /* seconds, on a slow, busy host */
 #define OWNER 1234     /* of a directory that is shared: nobody we know */
@@ -25,27 +26,8 @@
 static const char *launcher, *ctl, *image, *config;
 
 typedef struct {
-    char *dir, *storage_cfg, *config;
+    Place *place;
 } Fixture;
-
-static void run(const char *const *argv)
-{
-    g_autoptr(GError) error = NULL;
-    int status;
-
-    g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, &status,
-                 &error);
-    g_assert_no_error(error);
-    g_assert_true(g_spawn_check_wait_status(status, NULL));
-}
-
-static void write_file(const char *path, const char *text)
-{
-    g_autoptr(GError) error = NULL;
-
-    g_file_set_contents(path, text, -1, &error);
-    g_assert_no_error(error);
-}
 
 /* @text without the line that begins with @start, if any. */
 static char *without_line(const char *text, const char *start)
@@ -61,41 +43,23 @@ static char *without_line(const char *text, const char *start)
     return g_string_free(g_steal_pointer(&kept), FALSE);
 }
 
-/*
- * A directory with a "dir" storage that holds the config's disk, and the config with kvm: 0 and
- * without the line that begins with @data, if it is not NULL.
- */
+/* The config with kvm: 0 and without the line that begins with @data, if it is not NULL. */
 static void set_up(Fixture *fixture, gconstpointer data)
 {
     g_autoptr(GError) error = NULL;
-    g_autofree char *disks = NULL, *disk = NULL, *storage = NULL, *text = NULL, *kept = NULL;
-    g_autofree char *tcg = NULL;
+    g_autofree char *text = NULL, *kept = NULL, *tcg = NULL;
 
-    fixture->dir = g_dir_make_tmp("microvm-e2e-XXXXXX", &error);
-    g_assert_no_error(error);
-    disks = g_strdup_printf("%s/images/114", fixture->dir);
-    disk = g_strdup_printf("%s/vm-114-disk-0.raw", disks);
-    g_assert_cmpint(g_mkdir_with_parents(disks, 0700), ==, 0);
-    run((const char *[]){"cp", "--sparse=always", "--reflink=auto", image, disk, NULL});
-
-    storage = g_strdup_printf("dir: local-lvm\n\tpath %s\n", fixture->dir);
-    fixture->storage_cfg = g_strdup_printf("%s/storage.cfg", fixture->dir);
-    write_file(fixture->storage_cfg, storage);
-
+    fixture->place = place_new("114", image);
     g_file_get_contents(config, &text, NULL, &error);
     g_assert_no_error(error);
     kept = data ? without_line(text, data) : g_strdup(text);
     tcg = g_strconcat("kvm: 0\n", kept, NULL);
-    fixture->config = g_strdup_printf("%s/114.conf", fixture->dir);
-    write_file(fixture->config, tcg);
+    place_write(fixture->place->config, tcg);
 }
 
 static void tear_down(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
 {
-    run((const char *[]){"rm", "-r", fixture->dir, NULL});
-    g_free(fixture->dir);
-    g_free(fixture->storage_cfg);
-    g_free(fixture->config);
+    place_free(fixture->place);
 }
 
 /* For the log of a test that is about to fail. */
@@ -110,8 +74,8 @@ static Guest *boot(const Fixture *fixture, const char *runtime_dir, const char *
 {
     g_autoptr(GError) error = NULL;
     GuestSpec spec = {.launcher = launcher,
-                      .config = fixture->config,
-                      .storage_cfg = fixture->storage_cfg,
+                      .config = fixture->place->config,
+                      .storage_cfg = fixture->place->storage_cfg,
                       .runtime_dir = runtime_dir,
                       .options = options};
     Guest *guest = guest_start(&spec, &error);
@@ -175,7 +139,7 @@ static void check_all(Guest *guest)
 /* Boot, every check, shut down; boot again: what was written is there. */
 static void test_main_job(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
 {
-    g_autoptr(Guest) first = boot(fixture, fixture->dir, NULL);
+    g_autoptr(Guest) first = boot(fixture, fixture->place->dir, NULL);
     g_autoptr(Guest) second = NULL;
     g_autofree char *written = NULL, *found = NULL, *machine = NULL;
 
@@ -186,7 +150,7 @@ static void test_main_job(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
     written = in_guest(first, "head -c 1M /dev/urandom >/var/survivor; sha256sum /var/survivor");
     power_down(first);
 
-    second = boot(fixture, fixture->dir, NULL);
+    second = boot(fixture, fixture->place->dir, NULL);
     found = in_guest(second, "sha256sum /var/survivor");
     g_assert_cmpstr(found, ==, written);
     power_down(second);
@@ -228,9 +192,9 @@ static void end_by_ctl(const Fixture *fixture, Guest *guest)
 
     g_clear_pointer(&guest->agent, agent_free);
     g_clear_pointer(&guest->qmp, qmp_free);
-    seen = run_ctl(fixture->dir, program, 3);
+    seen = run_ctl(fixture->place->dir, program, 3);
     g_assert_cmpstr(seen, ==, "a  b");
-    nothing = run_ctl(fixture->dir, shut_down, 0);
+    nothing = run_ctl(fixture->place->dir, shut_down, 0);
     guest_left_nothing(guest, &error);
     g_assert_no_error(error);
     guest_let_go(guest);
@@ -239,13 +203,13 @@ static void end_by_ctl(const Fixture *fixture, Guest *guest)
 /* The same id twice is refused, and the first guest does not notice. */
 static void test_running_already(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
 {
-    g_autoptr(Guest) first = boot(fixture, fixture->dir, NULL);
+    g_autoptr(Guest) first = boot(fixture, fixture->place->dir, NULL);
     g_autoptr(GError) error = NULL;
     g_autofree char *answer = NULL;
     GuestSpec spec = {.launcher = launcher,
-                      .config = fixture->config,
-                      .storage_cfg = fixture->storage_cfg,
-                      .runtime_dir = fixture->dir};
+                      .config = fixture->place->config,
+                      .storage_cfg = fixture->place->storage_cfg,
+                      .runtime_dir = fixture->place->dir};
     Guest *second = guest_start(&spec, &error);
 
     g_assert_null(second);
@@ -299,16 +263,16 @@ static void assert_owned(const char *dir, const char *name, mode_t mode)
 
 static char *make_shared(const Fixture *fixture)
 {
-    char *dir = g_strconcat(fixture->dir, "/src", NULL);
+    char *dir = g_strconcat(fixture->place->dir, "/src", NULL);
     g_autofree char *hello = g_strconcat(dir, "/hello", NULL);
     g_autofree char *out = g_strconcat(dir, "/out", NULL);
 
     g_assert_no_errno(g_mkdir(dir, 0700));
-    write_file(hello, "from the host\n");
+    place_write(hello, "from the host\n");
     g_assert_no_errno(symlink("/etc", out));
     g_assert_no_errno(chown(hello, OWNER, OWNER));
     g_assert_no_errno(chown(dir, OWNER, OWNER));
-    g_assert_no_errno(chmod(fixture->dir, 0711)); /* QEMU's run directory is below it */
+    g_assert_no_errno(chmod(fixture->place->dir, 0711)); /* QEMU's run directory is below it */
     return dir;
 }
 
@@ -316,7 +280,7 @@ static char *make_shared(const Fixture *fixture)
 static void test_share(Fixture *fixture, G_GNUC_UNUSED gconstpointer data)
 {
     static const char *const options[] = {"--shares", "--user", "nobody", NULL};
-    g_autofree char *run_dir = g_strconcat(fixture->dir, "/run", NULL);
+    g_autofree char *run_dir = g_strconcat(fixture->place->dir, "/run", NULL);
     g_autofree char *src = make_shared(fixture);
     g_autoptr(Guest) guest = boot(fixture, run_dir, options);
     g_autoptr(GError) error = NULL;

@@ -101,6 +101,8 @@ static bool take_value(struct cmdline *out, const char *key, const char *value)
     } else if (!strcmp(key, "microvm.overlay")) {
         out->overlay = !strcmp(value, "tmpfs");
         return out->overlay;
+    } else if (!strcmp(key, "loadpin.enforce")) {
+        out->any_modules = !strcmp(value, "0");
     }
     return true;
 }

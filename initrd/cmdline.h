@@ -15,6 +15,7 @@ struct cmdline {
     unsigned delay_ms;      /* rootdelay= */
     bool overlay;           /* microvm.overlay=tmpfs */
     bool marks;             /* microvm.marks */
+    bool any_modules;       /* loadpin.enforce=0 */
     bool has_panic;         /* a panic= was given */
     int panic;       /* its value: < 0 reboot now, 0 stay, > 0 reboot after as many seconds */
     const char *bad; /* first option whose value made no sense and was left out, or NULL */

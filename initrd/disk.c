@@ -12,8 +12,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-/* Reads the small file DIR/NAME/FILE into BUF as a string. False when it is not there. */
-static bool read_attribute(int dir, const char *name, const char *file, char *buf, size_t size)
+bool attribute_read(int dir, const char *name, const char *file, char *buf, size_t size)
 {
     char path[320];
 
@@ -37,7 +36,7 @@ static uint64_t read_number(int dir, const char *name, const char *file)
 {
     char text[32];
 
-    return read_attribute(dir, name, file, text, sizeof(text)) ? strtoull(text, NULL, 10) : 0;
+    return attribute_read(dir, name, file, text, sizeof(text)) ? strtoull(text, NULL, 10) : 0;
 }
 
 /* The value of KEY in the lines of an uevent file, or NULL. Cuts the text at the value's end. */
@@ -63,7 +62,7 @@ static unsigned uevent_number(int dir, const char *name, const char *key)
     char text[1024];
     char *value = NULL;
 
-    if (read_attribute(dir, name, "uevent", text, sizeof(text))) {
+    if (attribute_read(dir, name, "uevent", text, sizeof(text))) {
         value = uevent_value(text, key);
     }
     return value ? (unsigned)strtoul(value, NULL, 10) : 0;
@@ -129,7 +128,7 @@ static bool look_at(struct disk *disk, int dir, const char *entry, const char *d
     if (!disk->bytes || !strncmp(entry, "ram", 3)) {
         return false;
     }
-    if (read_attribute(dir, entry, "uevent", text, sizeof(text))) {
+    if (attribute_read(dir, entry, "uevent", text, sizeof(text))) {
         char *devname = uevent_value(text, "DEVNAME");
         name = devname ? devname : entry;
     }

@@ -19,6 +19,10 @@ struct disk_list {
     size_t n;
 };
 
+/* Reads the small file NAME/FILE below the open directory DIR into BUF as a string. False: not
+ * there. */
+bool attribute_read(int dir, const char *name, const char *file, char *buf, size_t size);
+
 /*
  * Looks at every block device that has a size, below SYSFS ("/sys/class/block"), through its node
  * in DEV ("/dev"). Devices that cannot be opened or read are listed without a file system. OUT is

@@ -6,6 +6,7 @@
 #include "cmdline.h"
 #include "disk.h"
 #include "handover.h"
+#include "modules.h"
 #include "rootfs.h"
 #include "say.h"
 #include "uevent.h"
@@ -315,6 +316,7 @@ int main(int argc, char **argv)
     }
     mark("start");
     if (mount_root(&cmd)) {
+        modules_hand_over(ROOT_DIR, !cmd.any_modules);
         handover(cmd.init, argv);
     }
     give_up(&cmd);

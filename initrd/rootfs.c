@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "rootfs.h"
+#include "modules.h"
 #include "say.h"
 
 #include <errno.h>
@@ -111,6 +112,24 @@ static int mount_one(const char *source, const char *target, const char *type, u
     return -1;
 }
 
+/* A file system that the kernel has as a module is loaded from the modules' image, if there is one.
+ */
+static int mount_loading(const char *source, const char *target, const char *type,
+                         unsigned long flags, const char *data)
+{
+    if (!mount_one(source, target, type, flags, data)) {
+        return 0;
+    }
+    if (errno != ENODEV) {
+        return -1;
+    }
+    if (modules_load(type)) {
+        return mount_one(source, target, type, flags, data);
+    }
+    errno = ENODEV;
+    return -1;
+}
+
 static const char *reason(int err)
 {
     switch (err) {
@@ -136,7 +155,7 @@ static bool mount_any(const struct cmdline *cmd, const char *source, const char 
     snprintf(data, sizeof(data), "%s%s%s", strcmp(types, "9p") ? "" : "trans=virtio",
              !strcmp(types, "9p") && options.data[0] ? "," : "", options.data);
     while ((types = next_item(types, type, sizeof(type)))) {
-        if (!mount_one(source, target, type, options.flags, data)) {
+        if (!mount_loading(source, target, type, options.flags, data)) {
             mark("mounted %s as %s", source, type);
             return true;
         }

@@ -35,11 +35,12 @@ static const char intro[] =
 static const char notes[] =
     "`debian` is Debian 13's cloud kernel and the initrd that Debian's own scripts make for it, "
     "over\n"
-    "virtio-mmio. `q35` is an ordinary\n"
+    "virtio-mmio. `defconfig` is the same Linux as ours from x86_64_defconfig. `q35` is an "
+    "ordinary\n"
     "machine of QEMU 10.0 as Debian 13 has it, built with that board for this: VGA, virtio over\n"
     "PCIe, and a disk with a partition table, GRUB, our bzImage and our initrd; GRUB does not "
     "wait.\n"
-    "These two are not guarded: a udev and a boot loader that wait for a disk wobble.\n"
+    "These three are not guarded: a udev and a boot loader that wait for a disk wobble.\n"
     "\n";
 
 static const char timing[] =

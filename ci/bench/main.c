@@ -312,6 +312,8 @@ static gboolean parse(Bench *bench, int *argc, char ***argv, GError **error)
         {"init", 0, 0, G_OPTION_ARG_FILENAME, &bench->parts.init, "the root's init", "FILE"},
         {"debian", 0, 0, G_OPTION_ARG_FILENAME, &bench->parts.debian,
          "Debian's vmlinuz and initrd.img", "DIR"},
+        {"defconfig", 0, 0, G_OPTION_ARG_FILENAME, &bench->parts.defconfig,
+         "the kernel of defconfig, virtio and containers", "DIR"},
         {"q35", 0, 0, G_OPTION_ARG_FILENAME, &bench->parts.q35, "a QEMU that has q35", "FILE"},
         {"baselines", 0, 0, G_OPTION_ARG_FILENAME, &bench->baselines, "what was accepted", "DIR"},
         {"accept", 0, 0, G_OPTION_ARG_STRING, &bench->accept,

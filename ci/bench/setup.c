@@ -21,6 +21,7 @@ const Setup setups[] = {
     {.name = "seabios", .what = "SeaBIOS for qboot", .guarded = TRUE, .seabios = TRUE},
     {.name = "bzimage", .what = "bzImage for vmlinux", .guarded = TRUE, .bzimage = TRUE},
     {.name = "stock", .what = "QEMU without the series", .stock = TRUE},
+    {.name = "defconfig", .what = "x86_64_defconfig with virtio and containers", .defconfig = TRUE},
     {.name = "debian", .what = "Debian's cloud kernel and initrd", .debian = TRUE},
     {.name = "q35", .what = "an ordinary q35 machine, SeaBIOS, GRUB", .q35 = TRUE, .pcie = TRUE},
     {.name = NULL},
@@ -57,6 +58,7 @@ void parts_clear(Parts *parts)
     g_free(parts->plugin);
     g_free(parts->init);
     g_free(parts->debian);
+    g_free(parts->defconfig);
     g_free(parts->q35);
     g_free(parts->dir);
     g_free(parts->root);
@@ -87,7 +89,8 @@ char *setup_kernel(const Setup *setup, const Parts *parts)
     if (setup->debian) {
         return g_build_filename(parts->debian, "vmlinuz", NULL);
     }
-    return g_build_filename(parts->out, setup_unpacks(setup) ? "bzImage" : "vmlinux", NULL);
+    return g_build_filename(setup->defconfig ? parts->defconfig : parts->out,
+                            setup_unpacks(setup) ? "bzImage" : "vmlinux", NULL);
 }
 
 char *setup_initrd(const Setup *setup, const Parts *parts)
@@ -137,14 +140,13 @@ static void add_devices(GPtrArray *argv, const Setup *setup, const char *root)
 }
 
 /* What every boot has that is to give the same counts each time. */
-static void add_steadiness(GPtrArray *argv)
+static void add_steadiness(GPtrArray *argv, const Setup *setup)
 {
     boot_add(argv, "-icount", "shift=4,sleep=off");
     boot_add(argv, "-seed", "1");
     boot_add(argv, "-rtc", "base=2026-01-01T00:00:00,clock=vm");
     /* a device's own thread would answer at a time of its own */
-    boot_add(argv, "-global", "virtio-mmio.ioeventfd=off");
-    boot_add(argv, "-global", "virtio-pci.ioeventfd=off");
+    boot_add(argv, "-global", "virtio-%s.ioeventfd=off", setup->pcie ? "pci" : "mmio");
 }
 
 char *setup_command_line(const Setup *setup)
@@ -209,7 +211,8 @@ static GPtrArray *q35_argv(const Setup *setup, const Parts *parts, const char *a
 
 static gboolean is_there(const Setup *setup, const Parts *parts, GError **error)
 {
-    if ((!setup->q35 || parts->q35) && (!setup->debian || parts->debian)) {
+    if ((!setup->q35 || parts->q35) && (!setup->debian || parts->debian) &&
+        (!setup->defconfig || parts->defconfig)) {
         return TRUE;
     }
     g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
@@ -323,7 +326,7 @@ GPtrArray *setup_argv(const Setup *setup, const Parts *parts, GError **error)
         if (!setup->launcher) {
             boot_one_thread(argv);
         }
-        add_steadiness(argv);
+        add_steadiness(argv, setup);
     }
     return argv;
 }

@@ -16,8 +16,9 @@ typedef struct {
     gboolean launcher; /* the command line is what microvm-launch makes of a config */
     gboolean stock;    /* the same QEMU without the series */
     gboolean no_acpi, pcie, seabios, bzimage;
-    gboolean debian; /* Debian's kernel and initrd */
-    gboolean q35;    /* an ordinary PC: SeaBIOS, then GRUB from the disk, then a bzImage */
+    gboolean debian;    /* Debian's kernel and initrd */
+    gboolean defconfig; /* a kernel of x86_64_defconfig, virtio and container options */
+    gboolean q35;       /* an ordinary PC: SeaBIOS, then GRUB from the disk, then a bzImage */
     /* the rest is for growth, and for tests that make a boot dearer; 0 and NULL are the usual */
     guint cpus, memory_mib, more_disks;
     const char *append; /* after the usual command line */
@@ -35,13 +36,14 @@ const Setup *setup_find(const char *name);
 
 /* Where the parts of a guest are. Those that only one setup needs may be NULL. */
 typedef struct {
-    char *out;    /* build/out: qemu-system-x86_64, vmlinux, ... */
-    char *plugin; /* count.so */
-    char *init;   /* bench-init, the root's init */
-    char *debian; /* directory of Debian's vmlinuz and initrd.img */
-    char *q35;    /* a qemu-system-x86_64 that has the q35 board */
-    char *dir;    /* for what is made, which parts_prepare() does; NULL before */
-    char *root;   /* the root's image in there */
+    char *out;       /* build/out: qemu-system-x86_64, vmlinux, ... */
+    char *plugin;    /* count.so */
+    char *init;      /* bench-init, the root's init */
+    char *debian;    /* directory of Debian's vmlinuz and initrd.img */
+    char *defconfig; /* directory of that kernel's vmlinux and bzImage */
+    char *q35;       /* a qemu-system-x86_64 that has the q35 board */
+    char *dir;       /* for what is made, which parts_prepare() does; NULL before */
+    char *root;      /* the root's image in there */
 } Parts;
 
 /* Makes @parts' directory and the root's image. */

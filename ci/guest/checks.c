@@ -152,15 +152,27 @@ static gboolean echo_through(int fd, GError **error)
     return TRUE;
 }
 
+char *check_echo(Guest *guest, GError **error)
+{
+    int fd = connect_port(guest->port, error);
+    gboolean passed;
+
+    if (fd < 0) {
+        return NULL;
+    }
+    passed = echo_through(fd, error);
+    close(fd);
+    return passed ? g_strdup_printf("1 MiB there and back by 127.0.0.1:%d", guest->port) : NULL;
+}
+
 char *check_network(Guest *guest, GError **error)
 {
+    g_autofree char *echoed = NULL;
     g_autofree char *addresses =
         agent_shell(guest->agent,
                     "/usr/lib/systemd/systemd-networkd-wait-online --any --timeout=30 &&"
                     "ip -4 -o addr show scope global | awk '{print $2, $4}'",
                     channel_deadline(TIME_LIMIT), error);
-    gboolean passed;
-    int fd;
 
     if (!addresses) {
         return NULL;
@@ -168,15 +180,8 @@ char *check_network(Guest *guest, GError **error)
     if (!*g_strchomp(addresses)) {
         return fail(error, "the guest has no IPv4 address");
     }
-    fd = connect_port(guest->port, error);
-    if (fd < 0) {
-        return NULL;
-    }
-    passed = echo_through(fd, error);
-    close(fd);
-    return passed
-               ? g_strdup_printf("%s; 1 MiB there and back by 127.0.0.1:%d", addresses, guest->port)
-               : NULL;
+    echoed = check_echo(guest, error);
+    return echoed ? g_strdup_printf("%s; %s", addresses, echoed) : NULL;
 }
 
 char *check_agent(Guest *guest, GError **error)

@@ -22,6 +22,9 @@ char *check_disk(Guest *guest, GError **error);
 /* The guest has an address by DHCP, and a stream goes there and back through a forwarded port. */
 char *check_network(Guest *guest, GError **error);
 
+/* The second half of that, for guests without systemd. */
+char *check_echo(Guest *guest, GError **error);
+
 /* The agent answers, and knows the guest it is in. */
 char *check_agent(Guest *guest, GError **error);
 

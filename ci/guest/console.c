@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "channel.h"
@@ -150,28 +151,66 @@ void console_free(Console *console)
     g_free(console);
 }
 
-gboolean console_wait(Console *console, const char *text, gint64 deadline, gint64 *when,
-                      GError **error)
+static gboolean wait_for(Console *console, gsize from, const char *text, gint64 deadline,
+                         gint64 *when, GError **error)
 {
     gboolean found, in_time = TRUE;
 
     g_mutex_lock(&console->lock);
-    while (!(found = strstr(console->text->str, text) != NULL) && !console->closed && in_time) {
+    while (!(found = strstr(console->text->str + from, text) != NULL) && !console->closed &&
+           in_time) {
         in_time = g_cond_wait_until(&console->changed, &console->lock, deadline);
     }
     if (found && when) {
         *when = g_get_monotonic_time();
     }
     if (!found) {
-        gsize from = console->text->len > 400 ? console->text->len - 400 : 0;
+        gsize tail = console->text->len > 400 ? console->text->len - 400 : 0;
 
         g_set_error(error, G_IO_ERROR, in_time ? G_IO_ERROR_CLOSED : G_IO_ERROR_TIMED_OUT,
                     "the console %s before it showed '%s'; its end was:\n%s",
                     in_time ? "was closed" : "was silent too long", text,
-                    console->text->str + from);
+                    console->text->str + tail);
     }
     g_mutex_unlock(&console->lock);
     return found;
+}
+
+gboolean console_wait(Console *console, const char *text, gint64 deadline, gint64 *when,
+                      GError **error)
+{
+    return wait_for(console, 0, text, deadline, when, error);
+}
+
+gboolean console_wait_behind(Console *console, gsize from, const char *text, gint64 deadline,
+                             GError **error)
+{
+    return wait_for(console, from, text, deadline, NULL, error);
+}
+
+gsize console_size(Console *console)
+{
+    gsize size;
+
+    g_mutex_lock(&console->lock);
+    size = console->text->len;
+    g_mutex_unlock(&console->lock);
+    return size;
+}
+
+gboolean console_type(Console *console, const char *text, GError **error)
+{
+    while (*text) {
+        ssize_t n = send(console->fd, text, strlen(text), MSG_NOSIGNAL);
+
+        if (n < 0 && errno != EINTR) {
+            g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno), "the console: %s",
+                        g_strerror(errno));
+            return FALSE;
+        }
+        text += MAX(n, 0);
+    }
+    return TRUE;
 }
 
 gboolean console_wait_closed(Console *console, gint64 deadline, GError **error)

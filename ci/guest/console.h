@@ -24,6 +24,16 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Console, console_free)
 gboolean console_wait(Console *console, const char *text, gint64 deadline, gint64 *when,
                       GError **error);
 
+/* The same for what comes behind the first @from bytes of the text. */
+gboolean console_wait_behind(Console *console, gsize from, const char *text, gint64 deadline,
+                             GError **error);
+
+/* How much has been printed up to now, in bytes. */
+gsize console_size(Console *console);
+
+/* Types @text at the console. */
+gboolean console_type(Console *console, const char *text, GError **error);
+
 /* Waits until the other end is closed. */
 gboolean console_wait_closed(Console *console, gint64 deadline, GError **error);
 

@@ -77,10 +77,12 @@ static GPtrArray *launcher_argv(const GuestSpec *spec, const Guest *guest)
 {
     GPtrArray *argv = g_ptr_array_new_with_free_func(g_free);
     g_autofree char *net = g_strdup_printf("user,hostfwd=tcp:127.0.0.1:%d-:7777", guest->port);
-    const char *fixed[] = {
-        spec->launcher, "--runtime-dir", spec->runtime_dir, "--daemonize", "--net", net, NULL};
+    const char *fixed[] = {spec->launcher, "--runtime-dir", spec->runtime_dir, "--daemonize", NULL};
 
     add_all(argv, fixed);
+    if (!spec->own_nets) {
+        add_all(argv, (const char *[]){"--net", net, NULL});
+    }
     if (spec->storage_cfg) {
         add_all(argv, (const char *[]){"--storage-cfg", spec->storage_cfg, NULL});
     }
@@ -116,7 +118,8 @@ static gboolean open_pid(Guest *guest, GError **error)
     if (!g_file_get_contents(path, &text, NULL, error)) {
         return FALSE;
     }
-    guest->pidfd = syscall(SYS_pidfd_open, (pid_t)atoi(text), 0);
+    guest->pid = (pid_t)atoi(text);
+    guest->pidfd = syscall(SYS_pidfd_open, guest->pid, 0);
     if (guest->pidfd < 0) {
         g_set_error(error, GUEST_ERROR, GUEST_ERROR_CHECK, "%s: no process %s: %s", path,
                     g_strchomp(text), g_strerror(errno));

@@ -20,14 +20,16 @@ typedef struct {
     const char *runtime_dir;     /* for the sockets */
     const char *const *options;  /* more options of the launcher; NULL-terminated, or NULL */
     const char *const *trailing; /* more arguments for QEMU; NULL-terminated, or NULL */
+    gboolean own_nets;           /* the NICs as the config has them: no user network */
     FILE *echo;                  /* gets all that the console prints; may be NULL */
 } GuestSpec;
 
 typedef struct {
     char *id;
     char *runtime_dir;
-    int pidfd;       /* of QEMU; -1 when it has ended */
-    int port;        /* on 127.0.0.1, forwarded to the guest's echo service */
+    pid_t pid;       /* of QEMU */
+    int pidfd;       /* the same; -1 when it has ended */
+    int port;        /* on 127.0.0.1, forwarded to the guest's port 7777, an echo service */
     gint64 launched; /* microvm-launch was run */
     gint64 set_up;   /* it returned: QEMU is set up, the guest's CPUs have not started */
     gint64 started;  /* they have */
@@ -37,8 +39,8 @@ typedef struct {
 } Guest;
 
 /*
- * Starts a guest with QEMU's user network and waits until its CPUs run. Returns NULL with @error,
- * and nothing running, if that fails.
+ * Starts a guest, by default with QEMU's user network, and waits until its CPUs run. Returns NULL
+ * with @error, and nothing running, if that fails.
  */
 Guest *guest_start(const GuestSpec *spec, GError **error);
 

@@ -4,6 +4,7 @@
  * the guest off. A root that can be written gets /written, so that the next boot can tell.
  */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +12,9 @@
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/utsname.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -75,6 +78,58 @@ static void say_descriptors(void)
     }
 }
 
+static const char *load(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    long rc = fd < 0 ? -1 : syscall(SYS_finit_module, fd, "", 0);
+    int err = errno;
+
+    close(fd);
+    return rc ? strerror(err) : "loaded";
+}
+
+static void copy(const char *from, const char *to)
+{
+    char buffer[4096];
+    int in = open(from, O_RDONLY | O_CLOEXEC);
+    int out = open(to, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
+    ssize_t n;
+
+    while ((n = read(in, buffer, sizeof(buffer))) > 0 && write(out, buffer, (size_t)n) == n) {
+    }
+    close(in);
+    close(out);
+}
+
+/* Whether modules are where modprobe looks, and what becomes of one from there and of a copy of it.
+ */
+static void say_modules(void)
+{
+    struct utsname kernel;
+    char path[256];
+    DIR *d = opendir("/lib/modules");
+    struct dirent *entry;
+
+    uname(&kernel);
+    dprintf(console, "guest: release=%s\n", kernel.release);
+    while (d && (entry = readdir(d))) {
+        if (entry->d_name[0] != '.') {
+            dprintf(console, "guest: modules-of=%s\n", entry->d_name);
+        }
+    }
+    if (d) {
+        closedir(d);
+    }
+    snprintf(path, sizeof(path), "/lib/modules/%s/modules.dep", kernel.release);
+    if (access(path, R_OK)) {
+        return;
+    }
+    snprintf(path, sizeof(path), "/lib/modules/%s/kernel/drivers/net/dummy.ko", kernel.release);
+    copy(path, "/copy.ko");
+    dprintf(console, "guest: copied-module=%s\n", load("/copy.ko"));
+    dprintf(console, "guest: module=%s\n", load(path));
+}
+
 /* The kernel's log, for the marks. */
 static void say_marks(void)
 {
@@ -107,6 +162,7 @@ int main(int argc, char **argv)
     say_mounts();
     say_descriptors();
     say_marks();
+    say_modules();
     dprintf(console, "guest: was-written=%s\n", access("/written", F_OK) ? "no" : "yes");
     int fd = open("/written", O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
     dprintf(console, "guest: writable=%s\n", fd >= 0 ? "yes" : "no");

@@ -28,7 +28,8 @@ static void test_defaults(void)
 static void test_all(void)
 {
     char text[] = "console=ttyS0  root=/dev/vda\trw quiet rootfstype=ext4 rootflags=a,b=c init=/x "
-                  "rootdelay=2 panic=-1 microvm.marks microvm.overlay=tmpfs rootwait\n";
+                  "rootdelay=2 panic=-1 microvm.marks microvm.overlay=tmpfs rootwait "
+                  "loadpin.enforce=0\n";
     struct cmdline cmd = parse(text);
 
     g_assert_cmpstr(cmd.root, ==, "/dev/vda");
@@ -38,6 +39,7 @@ static void test_all(void)
     g_assert_true(cmd.rw);
     g_assert_true(cmd.marks);
     g_assert_true(cmd.overlay);
+    g_assert_true(cmd.any_modules);
     g_assert_true(cmd.has_panic);
     g_assert_cmpint(cmd.panic, ==, -1);
     g_assert_cmpuint(cmd.delay_ms, ==, 2000);
@@ -68,13 +70,15 @@ static void test_after_dashes(void)
 
 static void test_not_options(void)
 {
-    char text[] = "notroot=/a rootx=/b rwx arw panic microvm.marks=1 root= microvm.overlay";
+    char text[] = "notroot=/a rootx=/b rwx arw panic microvm.marks=1 root= microvm.overlay "
+                  "loadpin.enforce=1";
     struct cmdline cmd = parse(text);
 
     g_assert_cmpstr(cmd.root, ==, "");
     g_assert_false(cmd.rw);
     g_assert_false(cmd.has_panic);
     g_assert_false(cmd.overlay);
+    g_assert_false(cmd.any_modules);
 }
 
 static void test_quotes(void)
