@@ -7,6 +7,36 @@ struct Agent {
 
 G_DEFINE_QUARK(agent - error - quark, agent_error)
 
+/* A guest answers what it likes: a member of another type is as good as none. */
+static JsonNode *get_value(JsonObject *object, const char *member, GType type)
+{
+    JsonNode *node = json_object_get_member(object, member);
+
+    return node && JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == type ? node
+                                                                                         : NULL;
+}
+
+static gint64 get_int(JsonObject *object, const char *member, gint64 none)
+{
+    JsonNode *node = get_value(object, member, G_TYPE_INT64);
+
+    return node ? json_node_get_int(node) : none;
+}
+
+static const char *get_string(JsonObject *object, const char *member, const char *none)
+{
+    JsonNode *node = get_value(object, member, G_TYPE_STRING);
+
+    return node ? json_node_get_string(node) : none;
+}
+
+static JsonObject *get_object(JsonObject *object, const char *member)
+{
+    JsonNode *node = json_object_get_member(object, member);
+
+    return node && JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
+}
+
 /*
  * What an earlier client left in the agent's input or output is cleared by guest-sync-delimited:
  * the answer that has our number is the first of this session.
@@ -24,7 +54,7 @@ static gboolean synchronize(Agent *agent, gint64 deadline, GError **error)
         g_autoptr(JsonObject) answer = channel_receive(agent->channel, deadline, &local);
 
         if (answer) {
-            if (json_object_get_int_member_with_default(answer, "return", 0) == number) {
+            if (get_int(answer, "return", 0) == number) {
                 return TRUE;
             }
         } else if (!g_error_matches(local, G_IO_ERROR, G_IO_ERROR_INVALID_DATA)) {
@@ -66,31 +96,46 @@ JsonNode *agent_execute(Agent *agent, const char *command, const char *arguments
         return NULL;
     }
     if (!json_object_has_member(answer, "return")) {
-        JsonObject *details = json_object_has_member(answer, "error")
-                                  ? json_object_get_object_member(answer, "error")
-                                  : answer;
+        JsonObject *details = get_object(answer, "error");
 
         g_set_error(error, AGENT_ERROR, AGENT_ERROR_COMMAND, "%s: %s", command,
-                    json_object_get_string_member_with_default(details, "desc", "no description"));
+                    get_string(details ? details : answer, "desc", "no description"));
         return NULL;
     }
     return json_node_copy(json_object_get_member(answer, "return"));
 }
 
+/* The same for what an object with @member must answer. */
+static JsonObject *ask(Agent *agent, const char *command, const char *arguments, const char *member,
+                       GType type, gint64 deadline, GError **error)
+{
+    g_autoptr(JsonNode) answer = agent_execute(agent, command, arguments, deadline, error);
+
+    if (!answer) {
+        return NULL;
+    }
+    if (JSON_NODE_HOLDS_OBJECT(answer) && get_value(json_node_get_object(answer), member, type)) {
+        return json_node_dup_object(answer);
+    }
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "%s: the guest's answer has no '%s'",
+                command, member);
+    return NULL;
+}
+
 /* The agent has no event for the end of a program: it can only be asked. */
-static JsonNode *wait_exit(Agent *agent, gint64 pid, gint64 deadline, GError **error)
+static JsonObject *wait_exit(Agent *agent, gint64 pid, gint64 deadline, GError **error)
 {
     g_autofree char *arguments = g_strdup_printf("{\"pid\": %" G_GINT64_FORMAT "}", pid);
     gulong pause = 1000;
 
     for (;;) {
-        g_autoptr(JsonNode) status =
-            agent_execute(agent, "guest-exec-status", arguments, deadline, error);
+        g_autoptr(JsonObject) status =
+            ask(agent, "guest-exec-status", arguments, "exited", G_TYPE_BOOLEAN, deadline, error);
 
         if (!status) {
             return NULL;
         }
-        if (json_object_get_boolean_member(json_node_get_object(status), "exited")) {
+        if (json_object_get_boolean_member(status, "exited")) {
             return g_steal_pointer(&status);
         }
         if (g_get_monotonic_time() > deadline) {
@@ -105,7 +150,7 @@ static JsonNode *wait_exit(Agent *agent, gint64 pid, gint64 deadline, GError **e
 
 static char *decode(JsonObject *status, const char *member, gsize *size)
 {
-    const char *text = json_object_get_string_member_with_default(status, member, "");
+    const char *text = get_string(status, member, "");
     char *bytes = (char *)g_base64_decode(text, size);
 
     bytes = g_realloc(bytes, *size + 1);
@@ -118,25 +163,19 @@ gboolean agent_run(Agent *agent, const char *const *argv, AgentResult *result, g
 {
     g_autofree char *arguments = channel_arguments(
         "{'path': <%s>, 'arg': <%^as>, 'capture-output': <true>}", argv[0], argv + 1);
-    g_autoptr(JsonNode) started = agent_execute(agent, "guest-exec", arguments, deadline, error);
-    g_autoptr(JsonNode) status = NULL;
-    JsonObject *object;
+    g_autoptr(JsonObject) started =
+        ask(agent, "guest-exec", arguments, "pid", G_TYPE_INT64, deadline, error);
+    g_autoptr(JsonObject) status =
+        started ? wait_exit(agent, get_int(started, "pid", 0), deadline, error) : NULL;
     int signal;
 
-    if (!started) {
-        return FALSE;
-    }
-    status = wait_exit(agent, json_object_get_int_member(json_node_get_object(started), "pid"),
-                       deadline, error);
     if (!status) {
         return FALSE;
     }
-    object = json_node_get_object(status);
-    signal = (int)json_object_get_int_member_with_default(object, "signal", 0);
-    result->code = signal ? 128 + signal
-                          : (int)json_object_get_int_member_with_default(object, "exitcode", -1);
-    result->out = decode(object, "out-data", &result->out_size);
-    result->err = decode(object, "err-data", &result->err_size);
+    signal = (int)get_int(status, "signal", 0);
+    result->code = signal ? 128 + signal : (int)get_int(status, "exitcode", -1);
+    result->out = decode(status, "out-data", &result->out_size);
+    result->err = decode(status, "err-data", &result->err_size);
     return TRUE;
 }
 

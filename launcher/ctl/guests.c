@@ -46,8 +46,7 @@ static void add_dir(GPtrArray *dirs, char *dir)
     }
 }
 
-/* Where guests may be: what was asked for, else all the launcher's own choices. */
-static GPtrArray *run_dirs(const Request *request)
+GPtrArray *guests_dirs(const Request *request)
 {
     GPtrArray *dirs = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(Host) host = host_probe();
@@ -157,7 +156,7 @@ static int by_id(gconstpointer a, gconstpointer b)
 GPtrArray *guests_running(const Request *request, GError **error)
 {
     g_autoptr(GPtrArray) guests = g_ptr_array_new_with_free_func((GDestroyNotify)guest_free);
-    g_autoptr(GPtrArray) dirs = run_dirs(request);
+    g_autoptr(GPtrArray) dirs = guests_dirs(request);
 
     for (guint i = 0; i < dirs->len; i++) {
         g_autoptr(GError) cause = NULL;
@@ -182,7 +181,7 @@ GPtrArray *guests_running(const Request *request, GError **error)
 
 static void not_running(const Request *request, GError **error)
 {
-    g_autoptr(GPtrArray) dirs = run_dirs(request);
+    g_autoptr(GPtrArray) dirs = guests_dirs(request);
     g_autofree char *places = NULL;
 
     g_ptr_array_add(dirs, NULL);

@@ -22,6 +22,12 @@ void guest_free(Guest *guest);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Guest, guest_free)
 
 /*
+ * The run directories that guests may be in: what @request names, else all the launcher's own
+ * choices, whether they are there or not. Free with g_ptr_array_unref().
+ */
+GPtrArray *guests_dirs(const Request *request);
+
+/*
  * All guests in the run directories that @request allows, by their ids. Free with
  * g_ptr_array_unref(); NULL with @error when a directory that was named cannot be read.
  */

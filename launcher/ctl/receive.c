@@ -8,7 +8,6 @@
  * host, microvm@ID, and is started as such.
  */
 #include <errno.h>
-#include <glib/gstdio.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -19,12 +18,12 @@
 #include "guests.h"
 #include "launcher-paths.h"
 #include "output.h"
+#include "process.h"
+#include "qemu-log.h"
 #include "remote.h"
+#include "service.h"
 
 #define END_SECONDS 60 /* for QEMU to load what has come, to answer, and to end */
-#define RETRY_MS 50    /* between two looks whether a service has come as far as its monitor */
-#define CONFIG_DIR "/etc/microvm"
-#define INCOMING_DIR "/run/microvm.incoming"
 
 static volatile sig_atomic_t terminated;
 
@@ -47,26 +46,6 @@ static char *find_launcher(void)
     g_free(beside);
     beside = g_find_program_in_path("microvm-launch");
     return beside ? beside : g_strdup(BIN_DIR "/microvm-launch");
-}
-
-/* Runs it, with what it says on our standard error; its output in *@out if that is not NULL. */
-static gboolean run(char **argv, char **out, gsize *size, GError **error)
-{
-    g_autoptr(GSubprocess) process = NULL;
-    g_autoptr(GSubprocessLauncher) launcher =
-        g_subprocess_launcher_new(G_SUBPROCESS_FLAGS_STDOUT_PIPE);
-    g_autoptr(GBytes) bytes = NULL;
-
-    process = g_subprocess_launcher_spawnv(launcher, (const char *const *)argv, error);
-    if (!process ||
-        !g_subprocess_communicate(process, NULL, NULL, out ? &bytes : NULL, NULL, error)) {
-        return FALSE;
-    }
-    if (out) {
-        *out = g_bytes_unref_to_data(g_steal_pointer(&bytes), size);
-    }
-    return g_subprocess_get_successful(process) ||
-           ctl_fail(error, CTL_ERROR_FAILED, "'%s' failed here", argv[0]);
 }
 
 /* @words for the launcher with @options before them and @last behind, NULL: none. */
@@ -93,7 +72,7 @@ static char *find_pidfile(const Request *request, GError **error)
     g_autofree char *text = NULL;
     gsize size = 0;
 
-    if (!run(argv, &text, &size, error)) {
+    if (!process_run((const char *const *)argv, &text, &size, error)) {
         return NULL;
     }
     for (gsize at = 0; at < size; at += strlen(text + at) + 1) {
@@ -105,14 +84,14 @@ static char *find_pidfile(const Request *request, GError **error)
     return NULL;
 }
 
-static Guest *launch(const Request *request, GError **error)
+static Guest *launch(const Request *request, const QemuLog *log, GError **error)
 {
-    static const char *const incoming[] = {"-incoming", "defer", NULL};
+    const char *const incoming[] = {"-incoming", "defer", "-D", qemu_log_path(log), NULL};
     g_autofree char *pidfile = find_pidfile(request, error);
     g_auto(GStrv) argv = launcher_words(request, "--daemonize", incoming);
     Guest *guest;
 
-    if (!pidfile || !run(argv, NULL, NULL, error)) {
+    if (!pidfile || !process_run((const char *const *)argv, NULL, NULL, error)) {
         return NULL;
     }
     guest = guest_at(pidfile);
@@ -121,54 +100,6 @@ static Guest *launch(const Request *request, GError **error)
         ctl_fail(error, CTL_ERROR_FAILED, "%s is not the pidfile of guest %s, or not locked",
                  pidfile, request->id);
         return NULL;
-    }
-    return guest;
-}
-
-/* The unit has $INCOMING among the launcher's words. */
-static gboolean start_unit(const Request *request, GError **error)
-{
-    g_autofree char *config = g_strdup_printf(CONFIG_DIR "/%s.conf", request->id);
-    g_autofree char *file = g_build_filename(INCOMING_DIR, request->id, NULL);
-    g_autofree char *unit = g_strdup_printf("microvm@%s.service", request->id);
-    char *argv[] = {"systemctl", "start", unit, NULL};
-    gboolean done;
-
-    if (!g_file_test(config, G_FILE_TEST_EXISTS)) {
-        return ctl_fail(error, CTL_ERROR_FAILED,
-                        "there is no %s on this host ('migrate … -- CONFIG' names another)",
-                        config);
-    }
-    if (g_mkdir_with_parents(INCOMING_DIR, 0700) < 0) {
-        return ctl_fail(error, CTL_ERROR_FAILED, "%s: %s", INCOMING_DIR, g_strerror(errno));
-    }
-    if (!g_file_set_contents(file, "INCOMING=-incoming defer\n", -1, error)) {
-        return FALSE;
-    }
-    done = run(argv, NULL, NULL, error);
-    g_unlink(file);
-    return done;
-}
-
-/* Nobody says when a service's QEMU has its monitor: it is looked for until @deadline. */
-static Guest *start_service(const Request *request, gint64 deadline, GError **error)
-{
-    Guest *guest = guest_find(request, NULL);
-
-    if (guest) {
-        guest_free(guest);
-        ctl_fail(error, CTL_ERROR_FAILED, "guest %s runs on this host already", request->id);
-        return NULL;
-    }
-    if (!start_unit(request, error)) {
-        return NULL;
-    }
-    while (!(guest = guest_find(request, NULL)) && g_get_monotonic_time() < deadline) {
-        g_usleep(RETRY_MS * 1000);
-    }
-    if (!guest) {
-        ctl_fail(error, CTL_ERROR_FAILED, "microvm@%s did not start: journalctl -u microvm@%s",
-                 request->id, request->id);
     }
     return guest;
 }
@@ -295,19 +226,26 @@ gboolean ctl_receive(Request *request, GError **error)
     struct sigaction action = {.sa_handler = on_signal};
     g_autoptr(Guest) guest = NULL;
     g_autoptr(Qmp) qmp = NULL;
+    g_autoptr(QemuLog) log = NULL;
     gboolean arrived;
 
     sigaction(SIGHUP, &action, NULL);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    guest = request->n_words > 0 ? launch(request, error) : start_service(request, deadline, error);
-    if (!guest) {
-        return FALSE;
+    if (request->n_words == 0) {
+        guest = service_start(request, deadline, &qmp, error);
+    } else if ((log = qemu_log_new(error))) {
+        guest = launch(request, log, error);
+        qmp = guest ? guest_qmp(guest, deadline, error) : NULL;
     }
-    qmp = guest_qmp(guest, deadline, error);
     arrived = qmp && receive(guest, qmp, deadline, error);
-    if (!arrived) {
+    if (guest && !arrived) {
         take_back(qmp, guest);
+    }
+    if (log && !arrived) {
+        qemu_log_show(log, channel_deadline(END_SECONDS));
+    } else if (guest && !arrived) {
+        service_show_journal(guest->id);
     }
     return arrived;
 }

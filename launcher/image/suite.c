@@ -13,7 +13,8 @@
 
 typedef struct {
     const Request *request;
-    const char *mirror, *keyring, *components;
+    const char *mirror, *components;
+    char *keyring;                               /* an absolute path: apt takes no other */
     char *dir, *log, *sources, *conf, *archives; /* apt's own place in the cache, and files there */
     GPtrArray *packages;
     guint steps, of; /* of the installation */
@@ -21,6 +22,7 @@ typedef struct {
 
 static void suite_clear(Suite *suite)
 {
+    g_free(suite->keyring);
     g_free(suite->dir);
     g_free(suite->log);
     g_free(suite->sources);
@@ -55,12 +57,12 @@ gboolean suite_find_mirror(Request *request, GError **error)
     return TRUE;
 }
 
-static const char *keyring_of(const Request *request)
+static char *keyring_of(const Request *request)
 {
     if (request->keyring)
-        return request->keyring;
-    return is_ubuntu(request) ? "/usr/share/keyrings/ubuntu-archive-keyring.gpg"
-                              : "/usr/share/keyrings/debian-archive-keyring.gpg";
+        return g_canonicalize_filename(request->keyring, NULL);
+    return g_strdup(is_ubuntu(request) ? "/usr/share/keyrings/ubuntu-archive-keyring.gpg"
+                                       : "/usr/share/keyrings/debian-archive-keyring.gpg");
 }
 
 /* The same suite with other packages or from elsewhere is another tarball. */
@@ -236,9 +238,10 @@ static gboolean check_inputs(const Suite *suite, GError **error)
             return image_fail(error, IMAGE_ERROR_USAGE, "--packages: '%s' is not a package", name);
     }
     if (stat(suite->keyring, &st) < 0)
-        return image_fail(error, IMAGE_ERROR_FAILED, "%s: %s; apt-get install %s has it",
+        return image_fail(error, IMAGE_ERROR_FAILED,
+                          "%s: %s; it is in the package %s, and --keyring names another file",
                           suite->keyring, g_strerror(errno),
-                          is_ubuntu(suite->request) ? "ubuntu-archive-keyring"
+                          is_ubuntu(suite->request) ? "ubuntu-keyring of Ubuntu"
                                                     : "debian-archive-keyring");
     return TRUE;
 }

@@ -30,6 +30,7 @@ typedef struct {
     const char *name;
     const FakeStep *steps; /* ends with a NULL command */
     gboolean agent;        /* has an agent, which takes the same steps */
+    const char *late;      /* what that one still has to say to an earlier client; or NULL */
     gboolean deaf;         /* does not end by SIGTERM */
     const char *console;   /* what the console prints to whoever connects; NULL: no console */
 } FakeGuest;

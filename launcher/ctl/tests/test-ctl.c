@@ -675,6 +675,16 @@ static void test_agent_hostile(Fixture *f, gconstpointer data)
     g_autofree char *deep = g_strnfill(1 << 20, '[');
     FakeStep flood[] = {{"guest-sync-delimited", FAKE_FLOOD, "{}\n", NULL}, {0}};
     FakeStep nested[] = {{"guest-info", FAKE_ANSWER, deep, NULL}, {0}};
+    static const struct {
+        FakeStep steps[3];
+        const char *says;
+    } odd[] = {
+        {{{.command = "guest-exec", .reply = "[]"}}, "guest-exec: the guest's answer has no 'pid'"},
+        {{{.command = "guest-exec", .reply = "{\"pid\": {}}"}}, "no 'pid'"},
+        {{{.command = "guest-exec", .events = "{\"error\": 1}\n"}}, "guest-exec: no description"},
+        {{{.command = "guest-exec", .reply = "{\"pid\": 1}"}, {.command = "guest-exec-status"}},
+         "guest-exec-status: the guest's answer has no 'exited'"},
+    };
     FakeGuest guest = {.steps = flood, .agent = TRUE};
 
     (void)data;
@@ -685,6 +695,28 @@ static void test_agent_hostile(Fixture *f, gconstpointer data)
     start(f, &guest);
     RUN(f, "agent", "7", "guest-info");
     assert_refused(f, 1, "one too deep");
+    for (gsize i = 0; i < G_N_ELEMENTS(odd); i++) {
+        guest.steps = odd[i].steps;
+        start(f, &guest);
+        RUN(f, "agent", "7", "exec", "ls");
+        assert_refused(f, 125, odd[i].says);
+    }
+}
+
+/* What is left of a session that gave up does not disturb the next one. */
+static void test_agent_late(Fixture *f, gconstpointer data)
+{
+    static const FakeStep steps[] = {{.command = "guest-info", .reply = "{\"version\": \"9\"}"},
+                                     {0}};
+    FakeGuest guest = {.steps = steps,
+                       .agent = TRUE,
+                       .late = "{\"return\": {\"pid\": 1}}\n{\"return\": [1]}\n"
+                               "{\"error\": 2}\n{\"return\": \"1\"}\n"};
+
+    (void)data;
+    start(f, &guest);
+    RUN(f, "agent", "7", "guest-info");
+    assert_done(f, "{\n  \"version\" : \"9\"\n}\n");
 }
 
 /* A QEMU that answers otherwise than QEMU does; one whose guest has gone elsewhere. */
@@ -907,6 +939,7 @@ int main(int argc, char **argv)
     add("agent", test_agent);
     add("agent/fails", test_agent_fails);
     add("agent/hostile", test_agent_hostile);
+    add("agent/late", test_agent_late);
     add("odd-answers", test_odd_answers);
     add("console", test_console);
     add("console/plain", test_console_plain);

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Disks that microvm-image has made, booted on TCG: a directory, a container image, a tarball of
- * Debian and, with MICROVM_FULL, a fresh Debian that is fetched.
+ * Disks that microvm-image has made, booted on TCG: a directory, a container image on disk and from
+ * a registry, a tarball of Debian and, with MICROVM_FULL, a fresh Debian that is fetched.
  *
  *   test-boot MICROVM-LAUNCH MICROVM-IMAGE
  *
- * The environment names what is used: MICROVM_QEMU, MICROVM_KERNEL, MICROVM_INITRD, and a tarball
- * of a Debian with the guest agent, MICROVM_DEBIAN_TAR.
+ * The environment names what is used: MICROVM_QEMU, MICROVM_KERNEL, MICROVM_INITRD, a tarball of a
+ * Debian with the guest agent, MICROVM_DEBIAN_TAR, and MICROVM_REGISTRY, which is ci/registry.
  */
 #include <glib/gstdio.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "guest.h"
@@ -129,7 +132,8 @@ static void test_directory(Fixture *f, G_GNUC_UNUSED gconstpointer data)
     g_assert_nonnull(strstr(text, "root-is /dev/vda / ext4 "));
 }
 
-static void make_container(const Fixture *f, const char *script)
+/* The image oci:t in the directory "oci". */
+static void make_oci(const Fixture *f, const char *script)
 {
     RUN(f, "umoci", "init", "--layout", "oci");
     RUN(f, "umoci", "new", "--image", "oci:t");
@@ -139,6 +143,11 @@ static void make_container(const Fixture *f, const char *script)
         "--config.entrypoint", "sh", "--config.entrypoint", "-c", "--config.cmd", script,
         "--config.env", "WORDS=its own  words", "--config.user", "1000:1001", "--config.workingdir",
         "/bin");
+}
+
+static void make_container(const Fixture *f, const char *script)
+{
+    make_oci(f, script);
     IMAGE(f, "--size", "64M", "--hostname", "box", "oci:oci:t");
 }
 
@@ -173,6 +182,64 @@ static void test_container_button(Fixture *f, G_GNUC_UNUSED gconstpointer data)
     text = console_text(guest->console);
     g_assert_nonnull(strstr(text, "asked to end"));
     g_assert_nonnull(strstr(text, "busybox has ended (status 0)"));
+}
+
+static void end_with_test(G_GNUC_UNUSED gpointer data)
+{
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+}
+
+/*
+ * Starts a registry in the directory "registry"; its address in *@address, to be freed. Its
+ * log, which the pipe in *@said has room for, ends it if it is closed.
+ */
+static GPid start_registry(const Fixture *f, char **address, FILE **said)
+{
+    static const char sign[] = "listening on ";
+    const char *argv[] = {g_getenv("MICROVM_REGISTRY"), "registry", NULL};
+    GError *error = NULL;
+    char line[4096], *at = NULL;
+    GPid pid;
+    int fd;
+
+    RUN(f, "mkdir", "registry");
+    g_spawn_async_with_pipes(f->dir, (char **)argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD, end_with_test,
+                             NULL, &pid, NULL, NULL, &fd, &error);
+    g_assert_no_error(error);
+    *said = fdopen(fd, "r");
+    while (!at && fgets(line, sizeof(line), *said)) {
+        g_test_message("registry: %s", g_strchomp(line));
+        at = strstr(line, sign);
+    }
+    g_assert_nonnull(at);
+    at += strlen(sign);
+    *address = g_strndup(at, strspn(at, "0123456789.:"));
+    return pid;
+}
+
+/* From a registry, which has no TLS: skopeo is told so where it looks for it. */
+static void test_registry(Fixture *f, G_GNUC_UNUSED gconstpointer data)
+{
+    g_autofree char *address = NULL, *conf = NULL, *to = NULL, *home = NULL, *text = NULL;
+    g_autoptr(Guest) guest = NULL;
+    FILE *said;
+    GPid registry = start_registry(f, &address, &said);
+    int status;
+
+    make_oci(f, "echo it-came from afar");
+    to = g_strdup_printf("docker://%s/some/box:t", address);
+    RUN(f, "skopeo", "--insecure-policy", "copy", "--dest-tls-verify=false", "oci:oci:t", to);
+    RUN(f, "rm", "-r", "oci");
+    conf = g_strdup_printf("[[registry]]\nlocation = \"%s\"\ninsecure = true\n", address);
+    write_file(f, "home/.config/containers/registries.conf", conf, 0644);
+    home = g_strdup_printf("HOME=%s/home", f->dir);
+    RUN(f, "env", home, image, "--cache", "cache", "--size", "64M", to, f->disk);
+    kill(registry, SIGTERM);
+    g_assert_cmpint(waitpid(registry, &status, 0), ==, registry);
+    fclose(said);
+    guest = boot(f);
+    text = console_of(guest);
+    g_assert_nonnull(strstr(text, "it-came from afar"));
 }
 
 static void assert_says(Guest *guest, const char *command, const char *expected)
@@ -224,11 +291,13 @@ int main(int argc, char **argv)
     g_assert_nonnull(g_getenv("MICROVM_KERNEL"));
     g_assert_nonnull(g_getenv("MICROVM_INITRD"));
     g_assert_nonnull(g_getenv("MICROVM_DEBIAN_TAR"));
+    g_assert_nonnull(g_getenv("MICROVM_REGISTRY"));
 
 #define ADD(name, function) g_test_add("/boot/" name, Fixture, NULL, set_up, function, tear_down)
     ADD("directory", test_directory);
     ADD("container", test_container);
     ADD("container-button", test_container_button);
+    ADD("registry", test_registry);
     ADD("debian-tarball", test_debian_tarball);
     if (g_getenv("MICROVM_FULL"))
         ADD("debian-suite", test_debian_suite);

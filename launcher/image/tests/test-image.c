@@ -587,6 +587,7 @@ static gsize said_lines(const Fixture *f, const char *name)
 static void test_suite(Fixture *f, G_GNUC_UNUSED gconstpointer data)
 {
     g_autofree char *bin = in_dir(f, "bin"), *path = NULL, *said = NULL, *file = NULL;
+    g_autofree char *keyring = NULL, *signed_by = NULL;
 
     write_stubs(f);
     path = g_strdup_printf("PATH=%s:%s", bin, g_getenv("PATH"));
@@ -615,6 +616,10 @@ static void test_suite(Fixture *f, G_GNUC_UNUSED gconstpointer data)
     assert_in_disk(f, "cat /etc/systemd/system/ssh.service.d/host-keys.conf", "ssh-keygen -A");
     file = in_dir(f, "mmdebstrap.said");
     g_assert_true(g_file_get_contents(file, &said, NULL, NULL));
+    keyring = in_dir(f, "keyring"); /* apt takes no other path than a full one */
+    signed_by =
+        g_strdup_printf("deb [signed-by=%s] http://mirror.invalid/debian trixie main", keyring);
+    g_assert_nonnull(strstr(said, signed_by));
     g_assert_nonnull(strstr(said, "--include=openssh-server"));
     g_assert_nonnull(strstr(said, "--include=vim"));
     g_assert_nonnull(strstr(said, "/apt-trixie/archives"));

@@ -409,6 +409,34 @@ static void test_user(Fixture *f, gconstpointer data)
     g_assert_nonnull(strstr(f->err, "it belongs to another user"));
 }
 
+/* Who is not root cannot mount directories for a guest, and is told so before anything is done. */
+static void test_shares_refused(Fixture *f, gconstpointer data)
+{
+    const char *as_other[] = {"setpriv",  "--reuid=65534", "--regid=65534", "--clear-groups",
+                              "./launch", "--qemu",        "./qemu",        "--kernel",
+                              "kernel",   "--initrd",      "initrd",        "--runtime-dir",
+                              "run",      "--shares",      "114.conf",      NULL};
+    g_autofree char *copy = in_dir(f, "launch"), *disk = in_dir(f, "disk.raw");
+    const char *copy_launcher[] = {"cp", launcher, copy, NULL};
+
+    (void)data;
+    if (geteuid() != 0) {
+        RUN(f, "--shares", "114.conf");
+        assert_refused(f, 1, "--shares: only root can mount directories for a guest");
+        return;
+    }
+    copy_qemu(f);
+    g_assert_true(g_spawn_sync(NULL, (char **)copy_launcher, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL,
+                               NULL, NULL, NULL, NULL));
+    g_assert_cmpint(g_chmod(f->dir, 0777), ==, 0);
+    g_assert_cmpint(g_chmod(disk, 0666), ==, 0);
+    g_assert_true(g_spawn_sync(f->dir, (char **)as_other, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL,
+                               &f->out, &f->err, &f->code, NULL));
+    g_assert_true(WIFEXITED(f->code));
+    f->code = WEXITSTATUS(f->code);
+    assert_refused(f, 1, "--shares: only root can mount directories for a guest");
+}
+
 /* In the child, which sees another /etc/passwd. Returns what it exits with. */
 static int default_guest(Fixture *f)
 {
@@ -635,6 +663,7 @@ int main(int argc, char **argv)
     ADD("privileges", test_privileges);
     ADD("user", test_user);
     ADD("default-user", test_default_user);
+    ADD("shares-refused", test_shares_refused);
     ADD("limits", test_limits);
     ADD("virtiofs", test_virtiofs);
     ADD("virtiofs-refused", test_virtiofs_refused);

@@ -588,6 +588,7 @@ static void test_ssh(Fixture *f, gconstpointer data)
     bad = move_words(f, here, other, none);
     run(f, (const char *const *)bad);
     assert_refused(f, 1, "guest 7 did not arrive: ");
+    assert_refused(f, 1, "Size mismatch: microvm.ram");
     assert_refused(f, 1, "it goes on here");
     g_test_message("%s", f->err);
     assert_none(f, f->there);
