@@ -105,7 +105,7 @@ static int remove_entry(const char *path, G_GNUC_UNUSED const struct stat *st,
 
 gboolean store_remove_tree(const char *path, GError **error)
 {
-    return nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) == 0 || errno == ENOENT ||
+    return nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS) == 0 || errno == ENOENT ||
            fail_errno(error, path);
 }
 
