@@ -148,6 +148,7 @@ static gboolean receive(Identity *identity, gint64 deadline, GError **error)
 static char *get_line(Identity *identity, gint64 deadline, GError **error)
 {
     const char *end;
+    char *line;
 
     while (!(end = memchr(identity->pending->str, '\n', identity->pending->len))) {
         if (identity->pending->len > ANSWER_MAX) {
@@ -158,8 +159,7 @@ static char *get_line(Identity *identity, gint64 deadline, GError **error)
             return NULL;
         }
     }
-    char *line = g_strndup(identity->pending->str, (gsize)(end - identity->pending->str));
-
+    line = g_strndup(identity->pending->str, (gsize)(end - identity->pending->str));
     g_string_erase(identity->pending, 0, end - identity->pending->str + 1);
     return line;
 }

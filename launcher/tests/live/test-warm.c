@@ -267,6 +267,20 @@ static void assert_address(int id)
         g_error("guest %d has no address: %s", id, said);
 }
 
+/* Its kernel has heard of it, if the template says that it would, and only then. */
+static void assert_generation(int id)
+{
+    g_autofree char *said = NULL;
+    gboolean has;
+
+    CTL("template", "list", "--json");
+    assert_done();
+    has = strstr(out, "\"vmgenid\" : true") != NULL;
+    g_test_message("VM generation ID: %s", has ? "yes" : "no");
+    said = in_guest(id, "dmesg | grep -c 'reseeded due to virtual machine fork' || true");
+    g_assert_cmpstr(said, ==, has ? "1" : "0");
+}
+
 /* Woken together, each is somebody. They are guests like any other to the other verbs. */
 static void test_identity(void)
 {
@@ -290,6 +304,7 @@ static void test_identity(void)
         look_at(FIRST_ID + i, seen);
     for (int i = 0; i < n; i++)
         assert_identity(FIRST_ID + i);
+    assert_generation(FIRST_ID);
     assert_address(FIRST_ID);
     CTL("list");
     for (int i = 0; i < n; i++) {
