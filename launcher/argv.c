@@ -159,8 +159,17 @@ static void add_serial_chardev(GPtrArray *argv, const Plan *plan, const PlanSeri
     }
 }
 
+static void add_port(GPtrArray *argv, const char *id, const char *path, int nr, const char *name)
+{
+    argv_add_option(argv, "-chardev", socket_chardev(id, path));
+    argv_add_option(
+        argv, "-device",
+        g_strdup_printf("virtserialport,bus=qga0.0,nr=%d,chardev=%s,name=%s", nr, id, name));
+}
+
 /*
- * Port 0 may only be a console in QEMU, so the agent has 1 and serial N has N + 1. A guest spends
+ * Port 0 may only be a console in QEMU, so the agent has 1, serial N has N + 1, and a clone's
+ * identity the one behind them. A guest spends
  * memory on every port that could be, hence no more than needed.
  */
 static void add_virtio_serial(GPtrArray *argv, const Plan *plan)
@@ -169,16 +178,15 @@ static void add_virtio_serial(GPtrArray *argv, const Plan *plan)
 
     for (guint i = 0; i < plan->serials->len; i++)
         last = MAX(last, ((PlanSerial *)plan->serials->pdata[i])->index + 1);
+    last += plan->identity != NULL;
     argv_add_option(
         argv, "-device",
         g_strdup_printf("virtio-serial-device,id=qga0,bus=virtio-mmio-bus.%d,max_ports=%d",
                         plan->serial_slot, last + 1));
-    if (!plan->agent)
-        return;
-    argv_add_option(argv, "-chardev", socket_chardev("qga0", plan->agent));
-    argv_add_option(
-        argv, "-device",
-        g_strdup("virtserialport,bus=qga0.0,nr=1,chardev=qga0,name=org.qemu.guest_agent.0"));
+    if (plan->agent)
+        add_port(argv, "qga0", plan->agent, 1, "org.qemu.guest_agent.0");
+    if (plan->identity)
+        add_port(argv, "identity", plan->identity, last, PLAN_IDENTITY_PORT);
 }
 
 static void add_serials(GPtrArray *argv, const Plan *plan)
@@ -289,17 +297,33 @@ static char *machine(const Plan *plan)
     argv_opt_onoff(opt, "graphics", FALSE);
     argv_opt_onoff(opt, "mem-merge", plan->ksm);
     argv_opt_onoff(opt, "dump-guest-core", FALSE);
-    if (plan->hugepage_mib)
+    if (plan->hugepage_mib || plan->memory_file)
         argv_opt(opt, "memory-backend", "ram");
     else if (plan->shares->len)
         argv_opt(opt, "memory-backend", "virtiofs-mem");
     return g_string_free(opt, FALSE);
 }
 
+/*
+ * With readonly=on QEMU has the file open for reading only. Without it, what the balloon takes from
+ * a guest would be punched out of the file, although the guest's mapping of it is private.
+ */
+static char *file_memory(const Plan *plan)
+{
+    GString *opt = g_string_new("memory-backend-file,id=ram");
+
+    g_string_append_printf(opt, ",size=%" G_GUINT64_FORMAT "M", plan->memory_mib);
+    argv_opt(opt, "mem-path", plan->memory_file);
+    g_string_append(opt, plan->memory_private ? ",share=off,readonly=on,rom=off" : ",share=on");
+    return g_string_free(opt, FALSE);
+}
+
 static void add_memory(GPtrArray *argv, const Plan *plan)
 {
     argv_add_option(argv, "-m", g_strdup_printf("%" G_GUINT64_FORMAT, plan->memory_mib));
-    if (plan->hugepage_dir)
+    if (plan->memory_file)
+        argv_add_option(argv, "-object", file_memory(plan));
+    else if (plan->hugepage_dir)
         argv_add_option(argv, "-object",
                         g_strdup_printf("memory-backend-file,id=ram,size=%" G_GUINT64_FORMAT
                                         "M,mem-path=%s,share=on,prealloc=yes",
@@ -339,6 +363,8 @@ static void add_machine(GPtrArray *argv, const Plan *plan)
     add_memory(argv, plan);
     if (plan->uuid)
         argv_add_option(argv, "-uuid", g_strdup(plan->uuid));
+    if (plan->vmgenid)
+        argv_add_option(argv, "-device", g_strconcat("vmgenid,guid=", plan->vmgenid, NULL));
 }
 
 /* qmeventd hears of the guest's end there, and ends QEMU, which by itself would stay. */

@@ -4,12 +4,8 @@
 #include <string.h>
 
 #include "argv.h"
-#include "config.h"
 #include "launch.h"
-#include "options.h"
-#include "plan.h"
-#include "schema.h"
-#include "storage.h"
+#include "load.h"
 
 /* Exit codes, as --help has them. */
 enum {
@@ -43,59 +39,10 @@ static void dump(const Config *config)
     }
 }
 
-/* Config and schema. Warnings are said even when there is an error to follow. */
-static Config *read_config(const Options *options, GError **error)
+/* Config and plan, NULL in @plan when no more than the config was asked for. */
+static gboolean load(const Options *options, Plan **plan, GPtrArray *warnings, GError **error)
 {
-    g_autoptr(Config) config = config_load(options->config, options->strict, error);
-    gboolean good;
-
-    if (!config)
-        return NULL;
-    good = options->mode == MODE_DUMP || schema_check(config, options->strict, error);
-    print_warnings(config->warnings);
-    return good ? g_steal_pointer(&config) : NULL;
-}
-
-/* The machine we run on, or the one assumed. */
-static Host *find_host(const Options *options, GError **error)
-{
-    Host *host = options->assume ? host_assume(options->assume, error) : host_probe();
-
-    if (host)
-        host->proxmox = options->host ? strcmp(options->host, "proxmox") == 0
-                                      : !host->assumed && host_is_proxmox(options->config);
-    return host;
-}
-
-static Plan *make_plan(const Options *options, const Config *config, GError **error)
-{
-    g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
-    g_autoptr(Host) host = find_host(options, error);
-    g_autoptr(Storages) storages = NULL;
-    const char *storage_cfg = options->storage_cfg;
-    Plan *plan;
-
-    if (!host)
-        return NULL;
-    if (host->proxmox && !storage_cfg)
-        storage_cfg = HOST_PROXMOX_STORAGE_CFG;
-    storages = storage_load(storage_cfg, warnings, error);
-    print_warnings(warnings);
-    if (!storages)
-        return NULL;
-    plan = plan_new(config, storages, host, &options->plan, error);
-    if (plan)
-        print_warnings(plan->warnings);
-    return plan;
-}
-
-/* The way of the main job. Returns only when it stops before QEMU. FALSE with @error. */
-static gboolean run(const Options *options, GError **error)
-{
-    g_autoptr(Config) config = read_config(options, error);
-    g_autoptr(Plan) plan = NULL;
-    g_auto(GStrv) argv = NULL;
-    gboolean show = options->mode == MODE_PRINT || options->mode == MODE_PRINT0;
+    g_autoptr(Config) config = load_config(options, warnings, error);
 
     if (!config)
         return FALSE;
@@ -103,9 +50,22 @@ static gboolean run(const Options *options, GError **error)
         dump(config);
     if (options->mode == MODE_DUMP || options->mode == MODE_CHECK)
         return TRUE;
-    plan = make_plan(options, config, error);
+    *plan = load_plan(options, config, warnings, error);
+    return *plan != NULL;
+}
+
+/* The way of the main job. Returns only when it stops before QEMU. FALSE with @error. */
+static gboolean run(const Options *options, GError **error)
+{
+    g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(Plan) plan = NULL;
+    g_auto(GStrv) argv = NULL;
+    gboolean show = options->mode == MODE_PRINT || options->mode == MODE_PRINT0;
+    gboolean good = load(options, &plan, warnings, error);
+
+    print_warnings(warnings);
     if (!plan)
-        return FALSE;
+        return good;
     argv = argv_build(plan);
     if (!show) {
         launch(plan, argv, error);

@@ -155,6 +155,8 @@ static gboolean fill_disk(const PlanContext *ctx, const ConfigKey *key, PlanDisk
     set_cache(disk, propstr_get(props, "cache"));
     set_discard(disk, props);
     set_limits(disk, props);
+    if (plan_warm_disk(ctx, disk))
+        return set_serial(ctx, key, disk, propstr_get(props, "serial"), error);
     return set_source(ctx, key, disk, props, error) &&
            set_aio(ctx, key, disk, propstr_get(props, "aio"), error) &&
            set_serial(ctx, key, disk, propstr_get(props, "serial"), error);

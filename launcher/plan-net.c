@@ -161,7 +161,7 @@ gboolean plan_nic(const PlanContext *ctx, const ConfigKey *key, int index, GErro
     nic->queues = (guint)MAX(1, propstr_get_int(props, "queues", 0));
     nic->link_down = propstr_get_bool(props, "link_down", FALSE);
     nic->first_fd = -1;
-    if (propstr_get(props, "macaddr"))
+    if (propstr_get(props, "macaddr") && !(ctx->options->warm && ctx->options->warm->clone))
         g_strlcpy(nic->mac, propstr_get(props, "macaddr"), sizeof(nic->mac));
     else
         derive_mac(ctx->plan, nic);

@@ -78,6 +78,15 @@ gboolean plan_user(const PlanContext *ctx, GError **error);
 /* Has what that user may not open opened before; needs all devices, and ->kvm. */
 void plan_files(const PlanContext *ctx);
 
+/* plan-warm.c: what a template's guest has, or a clone's. Each does nothing without ->warm. */
+void plan_warm_name(const PlanContext *ctx);
+
+/* Gives @disk, whose ->source is not looked up, its image. FALSE: there is no ->warm. */
+gboolean plan_warm_disk(const PlanContext *ctx, PlanDisk *disk);
+
+/* The rest, once all keys are read; an error for what cannot be saved or copied. */
+gboolean plan_warm(const PlanContext *ctx, GError **error);
+
 /* plan-kernel.c: kernel, initrd, command line, and what args say of them. Needs disks, serials. */
 gboolean plan_kernel(const PlanContext *ctx, gboolean has_boot_disk, GError **error);
 

@@ -290,6 +290,7 @@ static gboolean plan_basics(const PlanContext *ctx, GError **error)
     Plan *plan = ctx->plan;
 
     plan->name = name ? g_strdup(name) : g_strdup_printf("vm%s", plan->id);
+    plan_warm_name(ctx);
     plan->kvm = plan_bool(ctx, "kvm", TRUE);
     plan->ksm = plan_bool(ctx, "allow-ksm", TRUE);
     plan->no_reboot = !plan_bool(ctx, "reboot", TRUE);
@@ -363,7 +364,7 @@ typedef gboolean (*PlanKeyFunc)(const PlanContext *, const ConfigKey *, int, GEr
 
 /*
  * Keys that are looked at wherever they stand. Those without a function are read by name, or have
- * one value only that works here; vmgenid has no place on this board, and no guest needs one.
+ * one value only that works here; a guest has a vmgenid only if it is a template's or a clone.
  */
 static const struct {
     const char *key;
@@ -441,7 +442,7 @@ static gboolean plan_keys(const PlanContext *ctx, GError **error)
     plan->virtio_serial |= plan->agent != NULL;
     plan->balloon = g_strcmp0(config_get(ctx->config, "balloon"), "0") != 0;
     plan_sandbox(ctx);
-    if (!plan_net_finish(ctx, error))
+    if (!plan_warm(ctx, error) || !plan_net_finish(ctx, error))
         return FALSE;
     plan_share_finish(ctx);
     return TRUE;
@@ -628,6 +629,9 @@ void plan_free(Plan *plan)
     g_free(plan->uuid);
     g_free(plan->affinity);
     g_free(plan->hugepage_dir);
+    g_free(plan->memory_file);
+    g_free(plan->vmgenid);
+    g_free(plan->identity);
     g_free(plan->rtc_base);
     g_free(plan->agent);
     g_free(plan->rng_source);

@@ -21,11 +21,27 @@ typedef enum {
     PLAN_ERROR_KERNEL,  /* no kernel or initrd, or not one that boots here */
 } PlanErrorCode;
 
+/* The port by which a clone hears who it is, as the guest finds it in /dev/virtio-ports. */
+#define PLAN_IDENTITY_PORT "org.microvm.identity.0"
+
 /* A guest's memory where the config does not say it: Proxmox's. */
 #define PLAN_MEMORY_MIB 512
 
 /* What QEMU may have beside the guest's memory; TCG alone keeps up to 1 GiB of translated code. */
 #define PLAN_OVERHEAD_MIB 2048
+
+/*
+ * What makes a guest one to be saved as a template, or the clone of one (docs/warm.md). Its disks
+ * are qcow2 images named after their keys, in place of the config's volumes.
+ */
+typedef struct {
+    const char *memory;  /* the file that is the guest's memory */
+    gboolean clone;      /* what the guest writes stays out of ->memory; it does not outlive QEMU */
+    const char *disks;   /* directory with KEY.qcow2 of the disks that the guest can write to */
+    const char *bases;   /* the same for those that it can only read */
+    const char *suffix;  /* clone: what is added to the config's name, "-201" */
+    const char *vmgenid; /* the guest's generation, a UUID; NULL: no such device */
+} PlanWarm;
 
 /* What the command line adds to the config. Strings may be NULL where it says so. */
 typedef struct {
@@ -45,8 +61,9 @@ typedef struct {
     const char *user;            /* whom QEMU runs as; NULL: HOST_ACCOUNT if root started us */
     gboolean daemonize;
     gboolean vsock;
-    gboolean shares;    /* directories may come while the guest runs */
-    gboolean no_limits; /* cgroup limits are set by whoever started us */
+    gboolean shares;      /* directories may come while the guest runs */
+    gboolean no_limits;   /* cgroup limits are set by whoever started us */
+    const PlanWarm *warm; /* microvm-ctl's; NULL: a guest like any other */
 } PlanOptions;
 
 /* A file that we open for QEMU, as a user who may not runs it. */
@@ -151,10 +168,13 @@ typedef struct {
     char *affinity; /* host CPUs, "0,5,8-11"; NULL: all */
     unsigned affinity_line;
     guint64 memory_mib;
-    guint hugepage_mib; /* 0: no huge pages */
-    char *hugepage_dir; /* a hugetlbfs; NULL: by memfd */
-    char *uuid;         /* NULL: none */
-    char *rtc_base;     /* "localtime" or a date; NULL: UTC now */
+    guint hugepage_mib;      /* 0: no huge pages */
+    char *hugepage_dir;      /* a hugetlbfs; NULL: by memfd */
+    char *memory_file;       /* what the memory is kept in; NULL: nothing */
+    gboolean memory_private; /* the file is only read, and what is written stays the process's */
+    char *uuid;              /* NULL: none */
+    char *vmgenid;           /* NULL: no such device */
+    char *rtc_base;          /* "localtime" or a date; NULL: UTC now */
     gboolean rtc_driftfix;
     gboolean no_reboot, frozen;
 
@@ -162,7 +182,8 @@ typedef struct {
     GPtrArray *shares;                 /* of PlanShare * */
     int next_fd;                       /* descriptors below it are spoken for */
 
-    char *agent; /* socket path; NULL: no agent */
+    char *agent;    /* socket path; NULL: no agent */
+    char *identity; /* socket path of the port by which a clone hears who it is; NULL: none */
     gboolean balloon;
     int balloon_slot, serial_slot, rng_slot, vsock_slot, live_share_slot;
     gboolean live_shares;   /* directories may come while the guest runs: live-share.h */

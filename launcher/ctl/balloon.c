@@ -48,6 +48,12 @@ static gboolean wait_for(Qmp *qmp, gint64 target, gint64 deadline, GError **erro
     }
 }
 
+gboolean guest_set_balloon(Qmp *qmp, gint64 bytes, gint64 deadline, GError **error)
+{
+    return qmp_run(qmp, "balloon", channel_arguments("{'value': <%x>}", bytes), deadline, error) &&
+           wait_for(qmp, bytes, deadline, error);
+}
+
 gboolean ctl_balloon(Request *request, GError **error)
 {
     gint64 deadline = channel_deadline(request->timeout), memory;
@@ -66,7 +72,5 @@ gboolean ctl_balloon(Request *request, GError **error)
                         ", the guest's memory",
                         request->words[0], MIN_MIB, memory / MIB);
     }
-    return qmp_run(qmp, "balloon", channel_arguments("{'value': <%x>}", (gint64)target * MIB),
-                   deadline, error) &&
-           wait_for(qmp, (gint64)target * MIB, deadline, error);
+    return guest_set_balloon(qmp, (gint64)target * MIB, deadline, error);
 }

@@ -24,7 +24,10 @@ typedef struct {
     guint n_words;
     double timeout; /* seconds: --timeout, or the verb's own */
     gboolean json, force, log, cancel, list, remove, read_only;
-    const char *name; /* of a share; NULL: its directory's */
+    gboolean replace, drop_caches;
+    const char *state_dir; /* where templates are; NULL: store_dir() */
+    const char *net;       /* of a clone; NULL: as its template's */
+    const char *name;      /* of a share, or template; NULL: as its directory, or guest, has it */
     guint64 serial;
     char detach_key;
     const char *to, *ssh_config;
@@ -50,6 +53,8 @@ gboolean ctl_share(Request *request, GError **error);
 gboolean ctl_ssh_agent(Request *request, GError **error);
 gboolean ctl_migrate(Request *request, GError **error);
 gboolean ctl_receive(Request *request, GError **error);
+gboolean ctl_template(Request *request, GError **error);
+gboolean ctl_clone(Request *request, GError **error);
 
 /* Sets @error of CTL_ERROR; always FALSE. */
 gboolean ctl_fail(GError **error, CtlErrorCode code, const char *format, ...) G_GNUC_PRINTF(3, 4);

@@ -48,6 +48,10 @@ Qmp *guest_qmp(const Guest *guest, gint64 deadline, GError **error);
 /* The state of the guest as QEMU names it, "running", to be freed. */
 char *guest_state(Qmp *qmp, gint64 deadline, GError **error);
 
+/* Leaves the guest @bytes of its memory, a whole number of MiB, and waits until it has come there.
+ */
+gboolean guest_set_balloon(Qmp *qmp, gint64 bytes, gint64 deadline, GError **error);
+
 /*
  * A descriptor for its process, after which no other process can be taken for it. -1 with @error.
  * Close it.

@@ -21,9 +21,12 @@ enum {
 
 #define MAX_SECONDS (7 * 24 * 3600)
 
-/* One row a verb; ->words is what follows the id, ->seconds what --timeout is without it. */
+/*
+ * One row a verb; ->words is what follows the id, or the verb if it begins with a blank, ->seconds
+ * what --timeout is without it.
+ */
 static const struct {
-    const char *name, *words;
+    const char *name, *words; /* NULL: without an id */
     guint min_words, max_words;
     double seconds;
     gboolean (*run)(Request *request, GError **error);
@@ -57,6 +60,13 @@ static const struct {
      "taking it away again; what is shared"},
     {"ssh-agent", "", 0, 0, 10, ctl_ssh_agent,
      "lets the guest use your ssh agent, by vsock, until ^C"},
+    {"template", " make CONFIG [-- LAUNCHER-WORD…] | list | remove NAME", 1, G_MAXUINT, 600,
+     ctl_template,
+     "boots the guest of a config (a file, or the id of one in\n"
+     "/etc/microvm) and saves it, for clones; what is saved"},
+    {"clone", " TEMPLATE ID…", 2, G_MAXUINT, 60, ctl_clone,
+     "wakes new guests from a template, each with an id of its own;\n"
+     "their disks last as long as they run"},
 };
 
 typedef enum {
@@ -83,15 +93,18 @@ static const struct {
     {"runtime-dir", "DIR", NULL, TEXT, AT(runtime_dir), 0,
      "where the launcher was told to put sockets and pidfile"},
     {"user", "NAME", NULL, TEXT, AT(user), 0, "guests that the launcher started with --user NAME"},
-    {"json", NULL, "list status snapshot share", FLAG, AT(json), 0, "for programs"},
+    {"state-dir", "DIR", "template clone", TEXT, AT(state_dir), 0,
+     "where templates are (default /var/lib/microvm)"},
+    {"json", NULL, "list status snapshot share template clone", FLAG, AT(json), 0, "for programs"},
     {"timeout", "SECONDS",
      "status agent shutdown stop reset pause resume balloon snapshot migrate "
-     "receive",
+     "receive template clone",
      SECONDS, 0, 0, "how long it may take"},
     {"force", NULL, "shutdown share", FLAG, AT(force), 0,
      "shutdown: end QEMU when the time is over; share --remove: in\nspite of open files"},
-    {"name", "NAME", "share", TEXT, AT(name), 0,
-     "what the guest sees it as (default: as on the host)"},
+    {"name", "NAME", "share template", TEXT, AT(name), 0,
+     "share: what the guest sees it as (default: as on the host);\n"
+     "template: what it is called (default: as its guest)"},
     {"read-only", NULL, "share", FLAG, AT(read_only), 0, "the guest cannot write there"},
     {"remove", NULL, "share", FLAG, AT(remove), 0, "take NAME away from the guest"},
     {"list", NULL, "share", FLAG, AT(list), 0, "show what is shared"},
@@ -106,9 +119,19 @@ static const struct {
     {"bandwidth", "SIZE", "migrate", SIZE, AT(bandwidth), 0,
      "bytes a second at most, as 100M (default: no limit)"},
     {"cancel", NULL, "migrate", FLAG, AT(cancel), 0, "take a move back that nobody looks after"},
+    {"replace", NULL, "template", FLAG, AT(replace), 0, "make it anew"},
+    {"drop-caches", NULL, "template", FLAG, AT(drop_caches), 0,
+     "without what the guest has read from its disks"},
+    {"net", "user[,hostfwd=F]…", "clone", TEXT, AT(net), 0,
+     "QEMU's user network with forwarded ports, as the launcher has\nit"},
     {"help", NULL, NULL, HELP, 0, 0, "this text"},
     {"version", NULL, NULL, VERSION, 0, 0, "the version"},
 };
+
+static gboolean has_id(gsize verb)
+{
+    return verbs[verb].words && *verbs[verb].words != ' ';
+}
 
 static void print_row(char *left, const char *help)
 {
@@ -129,10 +152,10 @@ static void print_help(void)
         const char *words = verbs[i].words;
 
         if (words && *words) {
-            printf("  %s ID %s\n", verbs[i].name, words);
+            printf("  %s%s%s\n", verbs[i].name, has_id(i) ? " ID " : "", words);
             print_row(g_strdup(""), verbs[i].help);
         } else {
-            print_row(g_strconcat(verbs[i].name, words ? " ID" : "", NULL), verbs[i].help);
+            print_row(g_strconcat(verbs[i].name, has_id(i) ? " ID" : "", NULL), verbs[i].help);
         }
     }
     printf("\n");
@@ -292,7 +315,7 @@ static gboolean check(Request *request, GPtrArray *words, Given given, gsize *ve
                             options[i].name);
         }
     }
-    if (verbs[*verb].words) {
+    if (has_id(*verb)) {
         request->id = words->len > 1 ? words->pdata[first++] : "";
         if (!*request->id || strspn(request->id, G_CSET_DIGITS) != strlen(request->id)) {
             return ctl_fail(error, CTL_ERROR_USAGE, "%s: '%s' is not a guest's id, as 114",
@@ -301,9 +324,8 @@ static gboolean check(Request *request, GPtrArray *words, Given given, gsize *ve
     }
     n = words->len - first;
     if (n < verbs[*verb].min_words || n > verbs[*verb].max_words) {
-        return ctl_fail(error, CTL_ERROR_USAGE, "usage: microvm-ctl %s%s %s", verbs[*verb].name,
-                        verbs[*verb].words ? " ID" : "",
-                        verbs[*verb].words ? verbs[*verb].words : "");
+        return ctl_fail(error, CTL_ERROR_USAGE, "usage: microvm-ctl %s%s%s", verbs[*verb].name,
+                        has_id(*verb) ? " ID " : "", verbs[*verb].words ? verbs[*verb].words : "");
     }
     request->n_words = n;
     g_ptr_array_add(words, NULL);

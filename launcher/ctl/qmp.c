@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "qmp.h"
 
+#include <string.h>
+
 struct Qmp {
     Channel *channel;
     GQueue events; /* of JsonObject *, oldest first */
@@ -115,6 +117,35 @@ JsonObject *qmp_wait_event(Qmp *qmp, const char *name, gint64 deadline, GError *
         if (g_strcmp0(json_object_get_string_member_with_default(event, "event", NULL), name) ==
             0) {
             return g_steal_pointer(&event);
+        }
+    }
+}
+
+gboolean qmp_wait_migration(Qmp *qmp, gint64 deadline, GError **error)
+{
+    for (;;) {
+        g_autoptr(JsonNode) answer =
+            qmp_ask(qmp, "query-migrate", NULL, JSON_NODE_OBJECT, deadline, error);
+        g_autoptr(JsonObject) event = NULL;
+        JsonObject *info = answer ? json_node_get_object(answer) : NULL;
+        const char *status;
+
+        if (!info) {
+            return FALSE;
+        }
+        status = json_object_get_string_member_with_default(info, "status", "none");
+        if (strcmp(status, "completed") == 0) {
+            return TRUE;
+        }
+        if (strcmp(status, "failed") == 0) {
+            g_set_error_literal(error, QMP_ERROR, QMP_ERROR_COMMAND,
+                                json_object_get_string_member_with_default(
+                                    info, "error-desc", "it was not sent whole"));
+            return FALSE;
+        }
+        event = qmp_wait_event(qmp, "MIGRATION", deadline, error);
+        if (!event) {
+            return FALSE;
         }
     }
 }

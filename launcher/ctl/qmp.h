@@ -45,4 +45,10 @@ gboolean qmp_give_fd(Qmp *qmp, const char *name, int fd, gint64 deadline, GError
  */
 JsonObject *qmp_wait_event(Qmp *qmp, const char *name, gint64 deadline, GError **error);
 
+/*
+ * Waits until the migration that was begun, to here or from here, is over; it must have the
+ * capability "events". FALSE when it failed, with QEMU's reason.
+ */
+gboolean qmp_wait_migration(Qmp *qmp, gint64 deadline, GError **error);
+
 #endif

@@ -155,32 +155,17 @@ static gboolean prepare(Qmp *qmp, int fd, gint64 deadline, GError **error)
 /* How it ended: TRUE when the guest is here. */
 static gboolean has_arrived(Qmp *qmp, const Guest *guest, GError **error)
 {
-    gint64 deadline = channel_deadline(END_SECONDS);
+    g_autoptr(GError) cause = NULL;
 
-    for (;;) {
-        g_autoptr(JsonNode) answer =
-            qmp_ask(qmp, "query-migrate", NULL, JSON_NODE_OBJECT, deadline, error);
-        g_autoptr(JsonObject) event = NULL;
-        JsonObject *info = answer ? json_node_get_object(answer) : NULL;
-        const char *status;
-
-        if (!info) {
-            return FALSE;
-        }
-        status = json_object_get_string_member_with_default(info, "status", "none");
-        if (strcmp(status, "completed") == 0) {
-            return TRUE;
-        }
-        if (strcmp(status, "failed") == 0) {
-            return ctl_fail(error, CTL_ERROR_FAILED, "guest %s did not arrive: %s", guest->id,
-                            json_object_get_string_member_with_default(info, "error-desc",
-                                                                       "it was not sent whole"));
-        }
-        event = qmp_wait_event(qmp, "MIGRATION", deadline, error);
-        if (!event) {
-            return FALSE;
-        }
+    if (qmp_wait_migration(qmp, channel_deadline(END_SECONDS), &cause)) {
+        return TRUE;
     }
+    if (g_error_matches(cause, QMP_ERROR, QMP_ERROR_COMMAND)) {
+        return ctl_fail(error, CTL_ERROR_FAILED, "guest %s did not arrive: %s", guest->id,
+                        cause->message);
+    }
+    g_propagate_error(error, g_steal_pointer(&cause));
+    return FALSE;
 }
 
 /* What waits for a guest that will not come. */

@@ -2,24 +2,31 @@
 #include <glib.h>
 #include <string.h>
 
+#include "argv.h"
 #include "plan.h"
 #include "schema.h"
 #include "slots.h"
 
 /* The plan of a config with these lines, on a machine that has nothing to offer. */
-static Plan *plan_text(const char *text, GError **error)
+static Plan *plan_with(const char *text, const PlanOptions *options, GError **error)
 {
     g_autofree char *whole = g_strconcat("machine: microvm\n", text, NULL);
     g_autoptr(Config) config = config_parse("100.conf", whole, strlen(whole), TRUE, NULL);
     g_autoptr(Storages) storages = storage_load(NULL, NULL, NULL);
     g_autoptr(Host) host = host_assume("none", NULL);
-    PlanOptions options = {0};
     GError *schema = NULL;
 
     g_assert_nonnull(config);
     schema_check(config, TRUE, &schema);
     g_assert_no_error(schema);
-    return plan_new(config, storages, host, &options, error);
+    return plan_new(config, storages, host, options, error);
+}
+
+static Plan *plan_text(const char *text, GError **error)
+{
+    PlanOptions options = {0};
+
+    return plan_with(text, &options, error);
 }
 
 static const PlanDisk *disk_of(const Plan *plan, const char *key)
@@ -179,6 +186,104 @@ static void test_args_are_only_words(void)
     g_assert_cmpstr(plan->pidfile, ==, "/run/microvm/100.pid");
 }
 
+static Plan *plan_warm_text(const char *text, const PlanWarm *warm, const char *id, GError **error)
+{
+    PlanOptions options = {.warm = warm, .id = id};
+
+    return plan_with(text, &options, error);
+}
+
+#define WARM_CONFIG                                                               \
+    "agent: 1\nname: web\nscsi0: /srv/a.raw,cache=none\nscsi1: /srv/b.raw,ro=1\n" \
+    "net0: virtio=02:00:00:00:00:07\n"
+
+static const PlanWarm warm_template = {.memory = "/t/memory", .disks = "/t", .bases = "/t"};
+static const PlanWarm warm_clone = {.memory = "/c/memory",
+                                    .clone = TRUE,
+                                    .disks = "/c",
+                                    .bases = "/t",
+                                    .suffix = "-201",
+                                    .vmgenid = "1b2c3d4e-0000-4000-8000-000000000201"};
+
+static void assert_words(const Plan *plan, const char *option, const char *value)
+{
+    g_auto(GStrv) argv = argv_build(plan);
+
+    for (char **word = argv; *word; word++) {
+        if (strcmp(word[0], option) == 0 && strcmp(word[1], value) == 0)
+            return;
+    }
+    g_error("no %s %s", option, value);
+}
+
+/* A clone has what its template had, but for what makes it another guest. */
+static void test_warm(void)
+{
+    g_autoptr(Plan) saved = plan_warm_text(WARM_CONFIG, &warm_template, NULL, NULL);
+    g_autoptr(Plan) clone = plan_warm_text(WARM_CONFIG, &warm_clone, "201", NULL);
+    g_autoptr(Plan) other = plan_warm_text(WARM_CONFIG, &warm_clone, "202", NULL);
+    const PlanNic *nic = clone->nics->pdata[0];
+
+    g_assert_cmpstr(((PlanNic *)saved->nics->pdata[0])->mac, ==, "02:00:00:00:00:07");
+    g_assert_cmpstr(nic->mac, !=, "02:00:00:00:00:07");
+    g_assert_cmpstr(nic->mac, !=, ((PlanNic *)other->nics->pdata[0])->mac);
+    g_assert_cmpstr(saved->name, ==, "web");
+    g_assert_cmpstr(clone->name, ==, "web-201");
+    g_assert_cmpstr(disk_of(saved, "scsi0")->source->path, ==, "/t/scsi0.qcow2");
+    g_assert_cmpstr(disk_of(clone, "scsi0")->source->path, ==, "/c/scsi0.qcow2");
+    g_assert_cmpstr(disk_of(clone, "scsi1")->source->path, ==, "/t/scsi1.qcow2");
+    g_assert_false(disk_of(clone, "scsi0")->direct);
+    g_assert_true(disk_of(clone, "scsi0")->no_flush);
+    g_assert_false(disk_of(saved, "scsi0")->no_flush);
+    g_assert_cmpint(disk_of(clone, "scsi0")->slot, ==, disk_of(saved, "scsi0")->slot);
+    assert_words(saved, "-object",
+                 "memory-backend-file,id=ram,size=512M,mem-path=/t/memory,share=on");
+    assert_words(clone, "-object",
+                 "memory-backend-file,id=ram,size=512M,mem-path=/c/memory,share=off,readonly=on,"
+                 "rom=off");
+    assert_words(clone, "-device",
+                 "virtserialport,bus=qga0.0,nr=2,chardev=identity,name=org.microvm.identity.0");
+    assert_words(clone, "-device", "vmgenid,guid=1b2c3d4e-0000-4000-8000-000000000201");
+}
+
+/* The suffix is part of a host's name, of at most 64 bytes. */
+static void test_warm_name(void)
+{
+    static const struct {
+        const char *name, *expected;
+    } cases[] = {
+        {"www.example.org", "www-201.example.org"},
+        {"a23456789-123456789-123456789-123456789-123456789-123456789-123",
+         "a23456789-123456789-123456789-123456789-123456789-123456789-201"},
+        {"www.23456789-123456789-123456789-123456789-123456789-123456789.org", "www-201"},
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *text = g_strconcat("agent: 1\nname: ", cases[i].name, "\n", NULL);
+        g_autoptr(Plan) plan = plan_warm_text(text, &warm_clone, "201", NULL);
+
+        g_assert_cmpstr(plan->name, ==, cases[i].expected);
+    }
+}
+
+static void test_warm_refused(void)
+{
+    static const char *const cases[][2] = {
+        {"scsi0: /a\n", "agent: 1"},
+        {"agent: 0\n", "agent: 1"},
+        {"agent: 1\nhugepages: 2\n", "huge pages"},
+        {"agent: 1\nfreeze: 1\n", "when it has started"},
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(GError) error = NULL;
+        Plan *plan = plan_warm_text(cases[i][0], &warm_template, NULL, &error);
+
+        g_assert_null(plan);
+        g_assert_nonnull(strstr(error->message, cases[i][1]));
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -189,5 +294,8 @@ int main(int argc, char **argv)
     g_test_add_func("/plan/defaults", test_defaults);
     g_test_add_func("/plan/mac-is-stable", test_mac_is_stable);
     g_test_add_func("/plan/args-are-only-words", test_args_are_only_words);
+    g_test_add_func("/plan/warm", test_warm);
+    g_test_add_func("/plan/warm-name", test_warm_name);
+    g_test_add_func("/plan/warm-refused", test_warm_refused);
     return g_test_run();
 }

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef MICROVM_CTL_IDENTITY_H
+#define MICROVM_CTL_IDENTITY_H
+
+#include "agent.h"
+#include "template.h"
+
+/*
+ * The host's side of microvm-identity, the program that waits in a guest to hear who it is. What
+ * goes back and forth is told at the top of launcher/guest/identity.c.
+ */
+
+typedef struct Identity Identity;
+
+/* Connects to the guest's port at @path. Free with identity_free(). */
+Identity *identity_connect(const char *path, GError **error);
+void identity_free(Identity *identity);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Identity, identity_free)
+
+/* Puts the program into the guest, by its agent, and starts it. */
+gboolean identity_install(Agent *agent, gint64 deadline, GError **error);
+
+/* Tells the guest to get ready to be saved; *@vmgenid: its kernel would hear of a new generation.
+ */
+gboolean identity_settle(Identity *identity, gboolean drop_caches, gboolean *vmgenid,
+                         gint64 deadline, GError **error);
+
+/* Has the guest's file systems frozen; it thaws them when it hears who it is. */
+gboolean identity_freeze(Identity *identity, gint64 deadline, GError **error);
+
+/* Tells the guest that it is @plan's, a clone of @tmpl, and does not wait for it. */
+gboolean identity_send(Identity *identity, const Plan *plan, const Template *tmpl, gint64 deadline,
+                       GError **error);
+
+/* Waits until the guest is whom it was told to be. */
+gboolean identity_wait(Identity *identity, gint64 deadline, GError **error);
+
+#endif

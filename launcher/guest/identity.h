@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef MICROVM_IDENTITY_H
+#define MICROVM_IDENTITY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * The guest's side of a warm start: static, on nothing but the C library. What main() hears on its
+ * port is told at the top of identity.c.
+ */
+
+/* The first thing that went wrong; what comes after it is done all the same. */
+void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Runs @argv, found by PATH, with its output thrown away. Returns its exit status, or 255. */
+int run(char *const *argv);
+
+/* The same without waiting; returns the process, or -1. */
+int start(char *const *argv);
+
+/* Waits for @pid; its exit status, or 255. */
+int finish(int pid);
+
+/* Puts @text into @path, which must be there and stays the same file. */
+void overwrite(const char *path, const char *text, size_t size);
+
+/* freeze.c: all that the guest has on disks is written, and stays as it is until the thaw. */
+void freeze_all(void);
+void thaw_all(void);
+
+/* services.c: what holds on to an identity is stopped, its keys are removed; and started anew. */
+void services_stop(void);
+void services_make_keys(void);
+void services_start(void);
+
+/* self.c: each sets one part of the guest's identity. */
+void set_random(const unsigned char *bytes, size_t size);
+void set_time(long long ns);
+void set_hostname(const char *name);
+void set_machine_id(const char *id);
+void set_mac(const char *from, const char *to);
+
+/* Whether the kernel has found a VM generation counter, by which it hears of being copied. */
+bool has_vmgenid(void);
+
+#endif
