@@ -40,6 +40,26 @@ void hw_show_alarms(int fd)
     dprintf(fd, "migrate: alarms=%lu\n", alarms);
 }
 
+static int has_vmgenid(void)
+{
+    return !access("/sys/bus/platform/drivers/vmgenid", F_OK) ||
+           !access("/sys/bus/acpi/drivers/vmgenid", F_OK);
+}
+
+void hw_show_forks(int fd)
+{
+    int log = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC), forks = 0;
+    char record[8192];
+    ssize_t n;
+
+    while ((n = read(log, record, sizeof(record) - 1)) > 0) {
+        record[n] = '\0';
+        forks += strstr(record, "crng reseeded due to virtual machine fork") != NULL;
+    }
+    close(log);
+    dprintf(fd, "migrate: forks=%d\n", has_vmgenid() ? forks : -1);
+}
+
 static char button[PATH_MAX];
 
 static void find_button(const char *name)

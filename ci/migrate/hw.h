@@ -7,6 +7,12 @@
 /* Says to @fd how many interrupts the RTC has raised: "migrate: alarms=N". */
 void hw_show_alarms(int fd);
 
+/*
+ * Says to @fd how often the kernel has made new random numbers because it runs as another guest
+ * than before: "migrate: forks=N". -1 if it has no driver for vmgenid.
+ */
+void hw_show_forks(int fd);
+
 /* Starts a process that says "migrate: power button" each time the power button is pressed. */
 void hw_watch_button(int fd);
 

@@ -9,6 +9,7 @@
  *     hold     the workers finish the record they are at, and rest
  *     go       they go on
  *     alarms   migrate: alarms=0     see hw.h
+ *     forks    migrate: forks=0      see hw.h
  *     errors   board: error=TEXT     what the kernel has complained of since it was asked last
  *     end      the guest ends
  *
@@ -72,6 +73,8 @@ static int do_command(const char *word, const char *line)
         work_go_on();
     } else if (!strcmp(word, "alarms")) {
         hw_show_alarms(console);
+    } else if (!strcmp(word, "forks")) {
+        hw_show_forks(console);
     } else if (!strcmp(word, "errors")) {
         say_errors(console);
     }

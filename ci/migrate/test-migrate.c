@@ -35,6 +35,7 @@ static int run(void)
     add_moves();
     add_snapshots();
     add_state();
+    add_generation();
     add_faults();
     add_versions();
     return g_test_run();

@@ -6,6 +6,7 @@
 void add_moves(void);
 void add_snapshots(void);
 void add_state(void);
+void add_generation(void);
 void add_faults(void);
 void add_versions(void);
 
