@@ -87,6 +87,5 @@ gboolean plan_warm(const PlanContext *ctx, GError **error)
     plan->memory_file = g_strdup(warm->memory);
     plan->memory_private = warm->clone;
     plan->identity = plan_runtime_path(plan, "identity");
-    plan->vmgenid = g_strdup(warm->vmgenid);
     return TRUE;
 }

@@ -364,7 +364,7 @@ typedef gboolean (*PlanKeyFunc)(const PlanContext *, const ConfigKey *, int, GEr
 
 /*
  * Keys that are looked at wherever they stand. Those without a function are read by name, or have
- * one value only that works here; a guest has a vmgenid only if it is a template's or a clone.
+ * one value only that works here.
  */
 static const struct {
     const char *key;
@@ -463,6 +463,23 @@ static gboolean plan_extra(const PlanContext *ctx, GError **error)
     ctx->plan->extra = g_strv_builder_end(words);
     g_strv_builder_unref(words);
     return !cause || plan_fail_because(ctx, args, error, cause);
+}
+
+/* A template and a clone have another generation than the config's guest. */
+static void plan_generation(const PlanContext *ctx)
+{
+    const ConfigKey *key = config_find(ctx->config, "vmgenid");
+    const PlanWarm *warm = ctx->options->warm;
+    const char *value = warm ? warm->vmgenid : key ? key->value : NULL;
+    Plan *plan = ctx->plan;
+
+    if (!value || strcmp(value, "0") == 0)
+        return;
+    if (plan->acpi && !g_str_has_prefix(plan->machine, "microvm-9."))
+        plan->vmgenid = g_strdup(strcmp(value, "1") == 0 ? "auto" : value);
+    else
+        plan_warn(ctx, key, "%s has no place for it",
+                  plan->acpi ? plan->machine : "a board without ACPI");
 }
 
 static void request_slot(GArray *requests, SlotUse use, int index, int *slot)
@@ -570,6 +587,7 @@ static gboolean plan_all(const PlanContext *ctx, GError **error)
         !plan_boot_order(ctx, &has_boot_disk, error) || !plan_kernel(ctx, has_boot_disk, error) ||
         !plan_live_shares(ctx, error) || !plan_slots(ctx, has_boot_disk, error))
         return FALSE;
+    plan_generation(ctx);
     plan_files(ctx);
     return TRUE;
 }

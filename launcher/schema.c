@@ -81,7 +81,7 @@ static const SchemaKey table[] = {
          .format = rule_format_any, .check = rule_check_args),
     USED("smbios1", SCHEMA_PROPS, "the guest's UUID; the board has no SMBIOS tables for the rest",
          PROPS(schema_smbios1), .format = rule_format_smbios1, .check = rule_check_smbios1),
-    USED("vmgenid", SCHEMA_STRING, "accepted; the board has no place for it",
+    USED("vmgenid", SCHEMA_STRING, "the guest's generation; with ACPI, and not on microvm-9.2",
          .check = rule_check_vmgenid),
     USED("reboot", SCHEMA_BOOLEAN, "0: a reboot ends the guest"),
     USED("freeze", SCHEMA_BOOLEAN, "1: CPUs wait for the monitor's cont"),

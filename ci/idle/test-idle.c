@@ -20,8 +20,7 @@
 #define BOOT_LIMIT 120 /* seconds, on a slow, busy host */
 #define MEMORY_MIB 128
 #define GUEST_LIMIT_KIB (32 * 1024) /* of the guest's memory, before and after it counts */
-#define HOST_LIMIT_KIB (64 * 1024)  /* of the host's, for all that is this guest's, but TCG's code \
-                                     */
+#define HOST_LIMIT_KIB (64 * 1024)  /* of the host's; shared files and TCG's code do not count */
 
 static const char *environment(const char *name)
 {
