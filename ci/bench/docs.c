@@ -76,7 +76,7 @@ static const char guard[] =
     "are other ones. Another compiler makes another kernel: accept its counts first, then "
     "compare.\n"
     "\n"
-    "`ci/bench/test-bench` shows that it does: it makes an initcall slower (32 loop devices), adds "
+    "`ci/bench/test-bench` shows that it does: it makes an initcall slower (32 huge pages), adds "
     "a\n"
     "disk, lets the kernel talk on its console, and expects each to be named.\n"
     "\n";
