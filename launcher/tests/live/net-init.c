@@ -31,6 +31,9 @@
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -48,6 +51,24 @@ static void set_address(struct ifreq *request, const char *text)
     inet_pton(AF_INET, text, &address->sin_addr);
 }
 
+/* The kernel has VLANs as a module, on the disk that the launcher gives these guests. */
+static void load_vlans(void)
+{
+    struct utsname us;
+    char path[256];
+    int fd;
+
+    uname(&us);
+    mkdir("/modules", 0755);
+    mount("/dev/vda", "/modules", "erofs", MS_RDONLY, NULL);
+    snprintf(path, sizeof(path), "/modules/lib/modules/%s/kernel/net/8021q/8021q.ko", us.release);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (syscall(SYS_finit_module, fd, "", 0) < 0) {
+        dprintf(console, "net: %s: %s\n", path, strerror(errno));
+    }
+    close(fd);
+}
+
 static void bring_up(int fd, int n)
 {
     struct ifreq request = {.ifr_name = "eth0"};
@@ -55,6 +76,7 @@ static void bring_up(int fd, int n)
     char text[32];
 
     if (getenv("vlan")) {
+        load_vlans();
         request.ifr_flags = IFF_UP;
         ioctl(fd, SIOCSIFFLAGS, &request);
         vlan.u.VID = atoi(getenv("vlan"));
