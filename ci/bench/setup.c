@@ -151,9 +151,11 @@ static void add_steadiness(GPtrArray *argv, const Setup *setup)
 
 char *setup_command_line(const Setup *setup)
 {
-    return g_strdup_printf("console=ttyS0 root=/dev/vda%s rw %snokaslr%s%s", setup->q35 ? "1" : "",
-                           setup->loud ? "" : "quiet ", setup->append ? " " : "",
-                           setup->append ? setup->append : "");
+    /* our kernel has no way to power a PC off: it halts, takes that for init's end, and panics */
+    const char *own = setup->q35 ? "root=/dev/vda1 panic=-1" : "root=/dev/vda";
+
+    return g_strdup_printf("console=ttyS0 %s rw %snokaslr%s%s", own, setup->loud ? "" : "quiet ",
+                           setup->append ? " " : "", setup->append ? setup->append : "");
 }
 
 static void add_size(GPtrArray *argv, const Setup *setup)

@@ -39,10 +39,10 @@ static const struct {
      "id fd fds vhost vhostfd vhostfds hostname hostfwd ifname script downscript queues"},
     {"-device",
      "virtio-blk-device virtio-net-device virtio-serial-device virtserialport virtconsole "
-     "virtio-balloon-device virtio-rng-device vhost-user-fs-device vhost-vsock-device",
+     "virtio-balloon-device virtio-rng-device vhost-user-fs-device vhost-vsock-device vmgenid",
      "drive id bus iothread num-queues rerror werror serial write-cache mac netdev mq packed "
      "rx_queue_size tx_queue_size host_mtu max_ports nr chardev name free-page-reporting "
-     "deflate-on-oom rng max-bytes period queue-size tag guest-cid vhostfd"},
+     "deflate-on-oom rng max-bytes period queue-size tag guest-cid vhostfd guid"},
     {"-machine", "microvm*",
      "acpi ioapic2 pcie usb rtc pit pic isa-serial auto-kernel-cmdline x-option-roms graphics "
      "mem-merge dump-guest-core memory-backend"},
