@@ -252,6 +252,13 @@ static void replace(GPtrArray *argv, const char *option, char *value)
     *at = value;
 }
 
+static void remove_option(GPtrArray *argv, const char *option)
+{
+    guint at = (guint)(value_of(argv, option) - (char **)argv->pdata) - 1;
+
+    g_ptr_array_remove_range(argv, at, 2);
+}
+
 /* What a counted boot adds to the launcher's command line for the kernel. */
 static void extend_command_line(GPtrArray *argv, const Setup *setup)
 {
@@ -340,7 +347,8 @@ GPtrArray *setup_start_argv(const Setup *setup, const Parts *parts, GError **err
                                       : own_argv(setup, parts, append, error);
 
     if (argv && setup->launcher) {
-        replace(argv, "-sandbox", g_strdup("off")); /* valgrind knows no seccomp() */
+        remove_option(argv,
+                      "-sandbox"); /* valgrind knows no seccomp(), so QEMU has no such option */
     }
     for (guint i = 0; argv && i < argv->len; i++) {
         char **word = (char **)&argv->pdata[i];
