@@ -10,9 +10,9 @@ static const char *const phase_names[] = {"firmware", "loader", "decompression",
 char *report_head(void)
 {
     return g_strdup_printf(
-        "%-10s %8s | %8s %8s %8s %8s %8s | %7s %6s %6s %6s %5s\n%-10s %8s |%45s | %7s\n", "",
-        "total", "firmware", "unpack", "kernel", "initrd", "init", "port", "mmio", "msr", "cpuid",
-        "hlt", "setup", "million", "million instructions", "number");
+        "%-10s %8s | %8s %8s %8s %8s %8s %8s | %7s %6s %6s %6s %5s\n%-10s %8s |%54s | %7s\n", "",
+        "total", "firmware", "loader", "unpack", "kernel", "initrd", "init", "port", "mmio", "msr",
+        "cpuid", "hlt", "setup", "million", "million instructions", "number");
 }
 
 char *report_row(const char *name, const Counts *counts)

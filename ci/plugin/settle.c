@@ -77,11 +77,11 @@ static gboolean read16(Settle *settle, guint64 vaddr, guint16 *value)
     return TRUE;
 }
 
-/* The same at the guest-physical @address. */
+/* The same at the guest-physical @address; firmware runs without paging. */
 static gboolean read16_phys(Settle *settle, guint64 address, guint16 *value)
 {
     return read16(settle, DIRECT_MAP + address, value) ||
-           read16(settle, DIRECT_MAP_5 + address, value);
+           read16(settle, DIRECT_MAP_5 + address, value) || read16(settle, address, value);
 }
 
 /* Whether the device has used all that the driver made available. The index follows 16 flag bits.

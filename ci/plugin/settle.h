@@ -10,7 +10,7 @@
  * device or a card that sends the CPU is held until all requests of that queue are used. The
  * guest's clock, which counts instructions, stands still. Virtio 1.x over mmio and PCI; the
  * addresses of the queues are learned from what the driver writes. The guest's memory is read where
- * Linux maps all of it when its layout is not randomised (nokaslr).
+ * Linux maps all of it when its layout is not randomised (nokaslr), or as firmware has it.
  */
 
 typedef struct Settle Settle;
