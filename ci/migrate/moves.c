@@ -30,23 +30,24 @@ static void spread_add(Spread *spread, double value, guint count)
     spread->sum += value;
 }
 
-/* There and back @times; a line of the table. */
-static void round_trips(Trip *trip, const Board *board, const Kind *kind, int times)
+/* There and back @times, by @move; a line of the table, which calls that @name. */
+static void round_trips(Trip *trip, const Board *board, const Kind *kind, const char *name,
+                        void (*move)(Trip *, const Board *, const Kind *, Cost *), int times)
 {
     Spread total = {0}, downtime = {0}, silence = {0};
     gint64 bytes = 0;
     guint moves = 0;
 
     for (; moves < 2 * (guint)times; moves++) {
-        Cost cost;
+        Cost cost = {0};
 
-        trip_move(trip, board, kind, &cost);
+        move(trip, board, kind, &cost);
         spread_add(&total, cost.total_ms, moves);
         spread_add(&downtime, cost.downtime_ms, moves);
         spread_add(&silence, cost.silence_ms, moves);
         bytes += cost.bytes;
     }
-    g_test_message("%-20s %5u %6.0f %6.0f %6.0f %7.0f %6.0f %8.0f %6.1f", kind->name, moves,
+    g_test_message("%-20s %5u %6.0f %6.0f %6.0f %7.0f %6.0f %8.0f %6.1f", name, moves,
                    downtime.least, downtime.sum / moves, downtime.most, total.sum / moves,
                    total.most, silence.most, (double)bytes / moves / (1024 * 1024));
 }
@@ -55,14 +56,16 @@ static void test_moves(gconstpointer data)
 {
     const Board *board = data;
     gsize count = trip_full || !board->acpi_off ? G_N_ELEMENTS(kinds) : 1;
+    int times = trip_full ? ROUND_TRIPS_FULL : ROUND_TRIPS_QUICK;
     g_autoptr(Trip) trip = trip_new(board, "raw");
     PeersCount after;
 
     g_test_message("%-20s %5s %20s %14s %8s %6s", "kind", "moves", "downtime min/avg/max",
                    "total avg/max", "silence", "MiB");
     for (gsize i = 0; i < count; i++) {
-        round_trips(trip, board, &kinds[i], trip_full ? ROUND_TRIPS_FULL : ROUND_TRIPS_QUICK);
+        round_trips(trip, board, &kinds[i], kinds[i].name, trip_move, times);
     }
+    round_trips(trip, board, &kinds[0], "unix, at rest", trip_move_at_rest, times);
     peers_count(trip->peers, &after);
     trip_end(trip);
     g_test_message("milliseconds; silence is the longest time without a record on the TCP "

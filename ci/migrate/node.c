@@ -2,8 +2,10 @@
 #include "node.h"
 
 #include <errno.h>
+#include <ftw.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -50,11 +52,23 @@ static void make_network(void)
     }
 }
 
+static int remove_one(const char *path, G_GNUC_UNUSED const struct stat *info,
+                      G_GNUC_UNUSED int flag, G_GNUC_UNUSED struct FTW *at)
+{
+    return remove(path);
+}
+
 int node_run(int (*main)(void))
 {
+    const char *tmp = g_getenv("TMPDIR"); /* g_get_tmp_dir() would remember it */
+    g_autofree char *dir = g_build_filename(tmp ? tmp : "/tmp", "test-migrate-XXXXXX", NULL);
     int status;
     pid_t child;
 
+    if (!g_mkdtemp(dir)) {
+        g_error("%s: %s", dir, g_strerror(errno));
+    }
+    g_setenv("TMPDIR", dir, TRUE);
     if (unshare(CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWNS) < 0) {
         g_error("no namespaces: %s (root is needed)", g_strerror(errno));
     }
@@ -69,6 +83,7 @@ int node_run(int (*main)(void))
         _exit(main());
     }
     g_assert_cmpint(waitpid(child, &status, 0), ==, child);
+    nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }
 

@@ -6,8 +6,8 @@
 
 /*
  * The host that the tests make for themselves: a network namespace with a bridge, HOST_ADDRESS, and
- * a tap on it for each side of a move; a mount namespace; and a PID namespace, with which ends all
- * that was started in it.
+ * a tap on it for each side of a move; a mount namespace; a PID namespace, with which ends all that
+ * was started in it; and a directory for temporary files, removed at the end however that comes.
  */
 
 /* The tap of @side, 0 or 1. */

@@ -558,11 +558,11 @@ void trip_target_failed(Boot *target)
     boot_assert(target, g_error_matches(error, G_SPAWN_EXIT_ERROR, 1));
 }
 
-void trip_move(Trip *trip, const Board *board, const Kind *kind, Cost *cost)
+/* Moves the guest, and waits until it runs there. */
+static void carry(Trip *trip, const Board *board, const Kind *kind, Cost *cost)
 {
     g_autofree char *uri = trip_uri(trip, kind);
     g_autoptr(GError) error = NULL;
-    PeersCount count;
     Boot *target;
 
     if (kind->by == BY_FILE) {
@@ -579,9 +579,23 @@ void trip_move(Trip *trip, const Board *board, const Kind *kind, Cost *cost)
         boot_assert_no_error(trip->boot, error);
     }
     trip_arrive(trip, target);
+}
+
+void trip_move(Trip *trip, const Board *board, const Kind *kind, Cost *cost)
+{
+    PeersCount count;
+
+    carry(trip, board, kind, cost);
     trip_check(trip);
     peers_count(trip->peers, &count);
     if (cost) {
         cost->silence_ms = count.longest_gap * 1000;
     }
+}
+
+void trip_move_at_rest(Trip *trip, const Board *board, const Kind *kind, Cost *cost)
+{
+    trip_hold(trip);
+    carry(trip, board, kind, cost);
+    trip_go_on(trip);
 }

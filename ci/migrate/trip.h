@@ -69,6 +69,9 @@ void trip_restart(Trip *trip, const Board *board);
  */
 void trip_move(Trip *trip, const Board *board, const Kind *kind, Cost *cost);
 
+/* The same while the workers rest. The connection is silent then, so how long is not told. */
+void trip_move_at_rest(Trip *trip, const Board *board, const Kind *kind, Cost *cost);
+
 /* The parts of it, for moves that are not to succeed. */
 
 /* Where a move by @kind of the guest goes; to be freed. */
