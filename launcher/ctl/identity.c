@@ -255,6 +255,39 @@ gboolean identity_send(Identity *identity, const Plan *plan, const Template *tmp
     return send_text(identity, text->str, deadline, error);
 }
 
+gboolean identity_send_alone(Identity *identity, gint64 deadline, GError **error)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+
+    if (!add_random(text, error)) {
+        return FALSE;
+    }
+    g_string_append(text, "thaw\n");
+    add_machine_id(text);
+    g_string_append_printf(text, "time %" G_GINT64_FORMAT "000\n", g_get_real_time());
+    return send_text(identity, text->str, deadline, error);
+}
+
+gboolean identity_go_online(Identity *identity, guint seconds, gint64 deadline, GError **error)
+{
+    g_autofree char *line = g_strdup_printf("online %u\n", seconds), *answer = NULL;
+
+    if (!send_text(identity, line, deadline, error)) {
+        return FALSE;
+    }
+    answer = expect(identity, "online", deadline, error);
+    return answer != NULL;
+}
+
+int identity_run(Identity *identity, gint64 deadline, GError **error)
+{
+    if (identity->pending->len > 0) {
+        ctl_fail(error, CTL_ERROR_FAILED, "the guest answers before it is asked");
+        return -1;
+    }
+    return send_text(identity, "run\n", deadline, error) ? identity->fd : -1;
+}
+
 gboolean identity_wait(Identity *identity, gint64 deadline, GError **error)
 {
     g_autofree char *answer = expect(identity, "awake", deadline, error);

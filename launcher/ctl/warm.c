@@ -215,6 +215,12 @@ char *warm_qemu_img(const char *qemu)
                                                           : g_strdup("qemu-img");
 }
 
+gboolean warm_make_dir(const char *path, GError **error)
+{
+    return (mkdir(path, 0755) == 0 && chmod(path, 0755) == 0) ||
+           ctl_fail(error, CTL_ERROR_FAILED, "%s: %s", path, g_strerror(errno));
+}
+
 /* User and group of @name; FALSE without @error when it is us. */
 static gboolean find_user(const char *name, ConfineUser **user, GError **error)
 {

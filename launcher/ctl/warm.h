@@ -42,6 +42,9 @@ gboolean warm_run(const char *const *argv, GError **error);
 /* qemu-img beside @qemu, or as PATH has it; to be freed. */
 char *warm_qemu_img(const char *qemu);
 
+/* A directory inside of one of ours, which QEMU can read, whoever it is. */
+gboolean warm_make_dir(const char *path, GError **error);
+
 /* Gives @path to user @name (NULL: stays ours), with @mode. */
 gboolean warm_give(const char *path, const char *name, guint mode, GError **error);
 

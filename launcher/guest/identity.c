@@ -18,6 +18,8 @@
  *     mac OLD NEW              of one NIC
  *     wake                     SSH host keys are made, hooks run: "awake"; then the services are
  *                              started
+ *     online SECONDS           wait until they have set the network up: "online"
+ *     run                      a command, as the frames say that follow this line; see frame.h
  *
  * If something went wrong since the last answer, it is "failed: " and what. Whoever is at the other
  * end of the port has the guest's memory and disk, and is trusted.
@@ -30,7 +32,6 @@
 #include <limits.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,23 +44,6 @@
 #define RANDOM_MAX 256
 #define HOOKS "/etc/microvm/identity.d" /* programs that are run in each clone, in order */
 #define DROP_CACHES "/proc/sys/vm/drop_caches"
-
-static char failure[LINE_SIZE / 2];
-
-void fail(const char *format, ...)
-{
-    va_list ap;
-
-    if (*failure) {
-        return;
-    }
-    va_start(ap, format);
-    vsnprintf(failure, sizeof(failure), format, ap);
-    va_end(ap);
-    for (char *p = failure; *p; p++) {
-        *p = *p == '\n' ? ' ' : *p;
-    }
-}
 
 int start(char *const *argv)
 {
@@ -180,12 +164,12 @@ static void answer(int port, const char *text)
     char line[LINE_SIZE];
     int n;
 
-    if (*failure) {
-        n = snprintf(line, sizeof(line), "failed: %s\n", failure);
+    if (failed()) {
+        n = snprintf(line, sizeof(line), "failed: %s\n", failed());
     } else {
         n = snprintf(line, sizeof(line), "%s\n", text);
     }
-    *failure = '\0';
+    forgive();
     if (write(port, line, n) != n) {
         return; /* the host has gone, and will see to it */
     }
@@ -224,6 +208,9 @@ static void obey(int port, char *line)
         run_hooks();
         answer(port, "awake");
         services_start();
+    } else if (strcmp(line, "online") == 0) {
+        services_wait_online(rest);
+        answer(port, "online");
     } else {
         fail("'%s' is not understood", line);
     }
@@ -294,6 +281,10 @@ int main(int argc, char **argv)
             size_t size = end - line + 1;
 
             *end = '\0';
+            if (strcmp(line, "run") == 0) {
+                command_serve(port, end + 1, used - size);
+                return 0;
+            }
             obey(port, line);
             used -= size;
             memmove(line, line + size, used);

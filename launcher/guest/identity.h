@@ -13,6 +13,10 @@
 /* The first thing that went wrong; what comes after it is done all the same. */
 void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* That, or NULL; and begins anew. */
+const char *failed(void);
+void forgive(void);
+
 /* Runs @argv, found by PATH, with its output thrown away. Returns its exit status, or 255. */
 int run(char *const *argv);
 
@@ -33,6 +37,15 @@ void thaw_all(void);
 void services_stop(void);
 void services_make_keys(void);
 void services_start(void);
+
+/* At most @seconds, a number. Without a service that could tell it is not waited for. */
+void services_wait_online(char *seconds);
+
+/*
+ * command.c: runs the command that is asked for on @port, of which @size bytes at @rest have been
+ * read already, and returns when the host has gone. What has failed before is the command's fault.
+ */
+void command_serve(int port, const void *rest, size_t size);
 
 /* self.c: each sets one part of the guest's identity. */
 void set_random(const unsigned char *bytes, size_t size);

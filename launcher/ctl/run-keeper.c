@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "run-keeper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "output.h"
+
+static volatile sig_atomic_t keeper = -1; /* its process */
+static volatile sig_atomic_t tie = -1;    /* ends with us, and the keeper sees it */
+
+/* Nothing of the user's streams but what is said about errors. */
+static void leave_user(void)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    setsid();
+    dup2(null, STDIN_FILENO);
+    dup2(null, STDOUT_FILENO);
+    close(null);
+}
+
+static void keep(Clone *clone, int end) G_GNUC_NORETURN;
+
+static void keep(Clone *clone, int end)
+{
+    g_autoptr(GError) error = NULL;
+    char byte = 0;
+
+    leave_user();
+    if (!clone_start(clone, &error) || !clone_started(clone, &error)) {
+        output_say("%s", error->message);
+    } else if (write(end, &byte, 1) == 1) {
+        while (read(end, &byte, 1) < 0 && errno == EINTR) {
+        }
+    }
+    clone_free(clone);
+    _exit(error != NULL);
+}
+
+gboolean keeper_wait(Clone *clone, GError **error)
+{
+    struct pollfd pfd = {.fd = tie, .events = POLLIN};
+    gint64 left = MAX(clone->deadline - g_get_monotonic_time(), 0);
+    int rc = poll(&pfd, 1, (int)MIN((left + 999) / 1000, G_MAXINT));
+    char byte;
+
+    if (rc == 0) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT, "QEMU does not start in time");
+        return FALSE;
+    }
+    if (rc < 0 || read(tie, &byte, 1) != 1 || !(clone->guest = guest_at(clone->plan->pidfile))) {
+        return ctl_fail(error, CTL_ERROR_EXIT, "said by the keeper");
+    }
+    return TRUE;
+}
+
+/* Who kills us would leave the guest to nobody. */
+static void become_keeper(void)
+{
+    static const int ends[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+    sigset_t none;
+
+    for (gsize i = 0; i < G_N_ELEMENTS(ends); i++) {
+        signal(ends[i], SIG_IGN);
+    }
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+gboolean keeper_fork(Clone *clone, GError **error)
+{
+    int ends[2];
+    pid_t pid;
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0 || (pid = fork()) < 0) {
+        return ctl_fail(error, CTL_ERROR_FAILED, "a new process: %s", g_strerror(errno));
+    }
+    if (pid == 0) {
+        become_keeper();
+        close(ends[0]);
+        keep(clone, ends[1]);
+    }
+    close(ends[1]);
+    tie = ends[0];
+    keeper = pid;
+    g_clear_pointer(&clone->work, work_free); /* the keeper's hold on it is what counts */
+    return TRUE;
+}
+
+gboolean keeper_end(void)
+{
+    int status = 0;
+
+    if (keeper < 0) {
+        return TRUE;
+    }
+    close(tie);
+    while (waitpid(keeper, &status, 0) < 0 && errno == EINTR) {
+    }
+    keeper = -1;
+    return WIFEXITED(status);
+}
