@@ -262,9 +262,7 @@ gboolean identity_send_alone(Identity *identity, gint64 deadline, GError **error
     if (!add_random(text, error)) {
         return FALSE;
     }
-    g_string_append(text, "thaw\n");
-    add_machine_id(text);
-    g_string_append_printf(text, "time %" G_GINT64_FORMAT "000\n", g_get_real_time());
+    g_string_append_printf(text, "thaw-disks\ntime %" G_GINT64_FORMAT "000\n", g_get_real_time());
     return send_text(identity, text->str, deadline, error);
 }
 

@@ -35,7 +35,10 @@ gboolean identity_send(Identity *identity, const Plan *plan, const Template *tmp
 /* Waits until the guest is whom it was told to be. */
 gboolean identity_wait(Identity *identity, gint64 deadline, GError **error);
 
-/* Tells a guest that will have no network only what it must not have from the template. */
+/*
+ * Tells a guest that will have no network, and a command to run, only what it must not have from
+ * the template: random numbers and time.
+ */
 gboolean identity_send_alone(Identity *identity, gint64 deadline, GError **error);
 
 /* Waits at most @seconds until the guest's services have set its network up. */

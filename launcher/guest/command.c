@@ -210,6 +210,7 @@ static void start_command(void)
     if (it.pid == 0) {
         become_command(theirs);
     }
+    others_thaw_when_idle();
     if (it.pid < 0) {
         it.pid = 0;
         fail("no process for the command: %s", strerror(errno));

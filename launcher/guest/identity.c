@@ -9,8 +9,10 @@
  *
  *     settle [drop-caches]     services that hold on to an identity are stopped, SSH host keys
  *                              removed, everything is written to disk: "settled vmgenid=0"
- *     freeze                   the file systems are frozen: "frozen"
+ *     freeze                   all other processes and the file systems are frozen: "frozen"
  *     thaw                     what stood still may go on; there is no answer
+ *     thaw-disks               the file systems only, and the processes when a command has been
+ *                              started and leaves them time
  *     random HEX               what the kernel's random numbers depend on from now on
  *     time NANOSECONDS         since 1970
  *     hostname NAME
@@ -86,9 +88,12 @@ int run(char *const *argv)
 
 void overwrite(const char *path, const char *text, size_t size)
 {
-    int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    struct stat st;
 
-    if (fd < 0 || write(fd, text, size) != (ssize_t)size) {
+    /* a file that is cut to nothing before is written to the disk at once, and waited for */
+    if (fd < 0 || write(fd, text, size) != (ssize_t)size || fstat(fd, &st) < 0 ||
+        (st.st_size > (off_t)size && ftruncate(fd, (off_t)size) < 0)) {
         fail("%s: %s", path, strerror(errno));
     }
     if (fd >= 0) {
@@ -191,6 +196,9 @@ static void obey(int port, char *line)
         freeze_all();
         answer(port, "frozen");
     } else if (strcmp(line, "thaw") == 0) {
+        thaw_all();
+        others_thaw();
+    } else if (strcmp(line, "thaw-disks") == 0) {
         thaw_all();
     } else if (strcmp(line, "random") == 0) {
         set_random_hex(rest);

@@ -29,9 +29,19 @@ int finish(int pid);
 /* Puts @text into @path, which must be there and stays the same file. */
 void overwrite(const char *path, const char *text, size_t size);
 
-/* freeze.c: all that the guest has on disks is written, and stays as it is until the thaw. */
+/*
+ * freeze.c: all that the guest has on disks is written, and stays as it is until the thaw, and so
+ * do its processes.
+ */
 void freeze_all(void);
 void thaw_all(void);
+
+/* others.c: all other processes stand still, from the saving on until a clone is awake. */
+void others_freeze(void);
+void others_thaw(void);
+
+/* The same in a process of its own that has its turn when nobody else wants the processor. */
+void others_thaw_when_idle(void);
 
 /* services.c: what holds on to an identity is stopped, its keys are removed; and started anew. */
 void services_stop(void);

@@ -3,7 +3,9 @@
  * The two sides of microvm-run's connection, one against the other without a guest between them,
  * and the host's against what a guest should not send; and the command line.
  *
- *   test-run MICROVM-RUN
+ *   test-run MICROVM-RUN FILE...
+ *
+ * The files are its manual page and its completions for shells, which have all of its options.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,6 +32,7 @@
 #define MIB (1024 * 1024)
 
 static const char *program;
+static char **pages;
 
 /* What a session was and came to. */
 typedef struct {
@@ -395,7 +398,7 @@ static void test_terminal(void)
     int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), fd, slave, status = 0;
     RunSession session = {.words = words, .terminal = TRUE, .deadline = deadline()};
     g_autoptr(GError) error = NULL;
-    g_autofree char *text = NULL;
+    g_autoptr(GString) text = g_string_new(NULL);
     struct termios before, after;
     char buffer[4096];
     ssize_t n;
@@ -416,18 +419,17 @@ static void test_terminal(void)
     tcgetattr(slave, &after);
     g_assert_no_error(error);
     g_assert_cmpint(status, ==, 4);
-    n = read(master, buffer, sizeof(buffer) - 1);
-    g_assert_cmpint(n, >, 0);
-    text = g_strndup(buffer, (gsize)n);
-    g_assert_nonnull(strstr(text, "33 77\r\n"));
-    g_assert_nonnull(strstr(text, "vt220\r\n"));
-    g_assert_nonnull(strstr(text, "got word\r\n"));
+    close(fd);
+    g_assert_cmpint(waitpid(pid, NULL, 0), ==, pid);
+    close(slave);
+    while ((n = read(master, buffer, sizeof(buffer))) > 0)
+        g_string_append_len(text, buffer, n);
+    g_assert_nonnull(strstr(text->str, "33 77\r\n"));
+    g_assert_nonnull(strstr(text->str, "vt220\r\n"));
+    g_assert_nonnull(strstr(text->str, "got word\r\n"));
     g_assert_cmpuint(after.c_lflag, ==, before.c_lflag);
     g_assert_cmpuint(after.c_oflag, ==, before.c_oflag);
-    close(fd);
-    close(slave);
     close(master);
-    g_assert_cmpint(waitpid(pid, NULL, 0), ==, pid);
 }
 
 static void put_frame(GByteArray *bytes, unsigned kind, const void *data, guint32 size)
@@ -627,11 +629,36 @@ static void test_command_line(void)
     g_assert_no_errno(rmdir(dir));
 }
 
+static void test_pages(void)
+{
+    g_autofree char *line = g_strdup_printf("%s --help", program), *help = NULL;
+    g_auto(GStrv) words = NULL;
+    int found = 0;
+
+    g_assert_true(g_spawn_command_line_sync(line, &help, NULL, NULL, NULL));
+    words = g_strsplit_set(help, " \n", -1);
+    for (char **page = pages; *page; page++) {
+        g_autofree char *text = NULL, *plain = NULL;
+        g_auto(GStrv) parts = NULL;
+
+        g_assert_true(g_file_get_contents(*page, &text, NULL, NULL));
+        parts = g_strsplit(text, "\\-", -1);
+        plain = g_strjoinv("-", parts);
+        for (char **word = words; *word; word++) {
+            if (g_str_has_prefix(*word, "--") && !strstr(plain, *word))
+                g_error("%s has no %s", *page, *word);
+            found += g_str_has_prefix(*word, "--");
+        }
+    }
+    g_assert_cmpint(found, >, 0);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    g_assert_cmpint(argc, ==, 2);
+    g_assert_cmpint(argc, >, 2);
     program = argv[1];
+    pages = argv + 2;
     signal(SIGPIPE, SIG_IGN);
     g_test_add_func("/run/parse", test_parse);
     g_test_add_func("/run/status", test_status);
@@ -650,5 +677,6 @@ int main(int argc, char **argv)
     g_test_add_func("/run/hostile-flood", test_hostile_flood);
     g_test_add_func("/run/failed", test_failed);
     g_test_add_func("/run/command-line", test_command_line);
+    g_test_add_func("/run/pages", test_pages);
     return g_test_run();
 }
