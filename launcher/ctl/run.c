@@ -84,7 +84,24 @@ static gboolean check(const RunOptions *options, const Template *tmpl, GError **
     return TRUE;
 }
 
-/* Who it is, and what of the host it has; the command is on its way behind that. */
+/* A guest may have no service that could tell, or the network none that gives out addresses. */
+static gboolean go_online(Clone *clone, GError **error)
+{
+    GError *cause = NULL;
+
+    if (identity_go_online(clone->identity, ONLINE_SECONDS, clone->deadline, &cause)) {
+        return TRUE;
+    }
+    if (!g_error_matches(cause, CTL_ERROR, CTL_ERROR_FAILED)) {
+        g_propagate_error(error, cause);
+        return FALSE;
+    }
+    output_say("warning: %s", cause->message);
+    g_error_free(cause);
+    return TRUE;
+}
+
+/* Who it is, before it has a network; without one it need not be somebody of its own. */
 static gboolean introduce(Clone *clone, const RunOptions *options, GError **error)
 {
     if (!options->user_net && !options->bridge) {
@@ -93,7 +110,7 @@ static gboolean introduce(Clone *clone, const RunOptions *options, GError **erro
     return identity_send(clone->identity, clone->plan, clone->tmpl, clone->deadline, error) &&
            identity_wait(clone->identity, clone->deadline, error) &&
            warm_set_links(clone->qmp, clone->plan, TRUE, clone->deadline, error) &&
-           identity_go_online(clone->identity, ONLINE_SECONDS, clone->deadline, error);
+           go_online(clone, error);
 }
 
 static gboolean limit_memory(const Clone *clone, const RunOptions *options, GError **error)
