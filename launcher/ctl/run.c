@@ -187,13 +187,15 @@ static gboolean run(const RunOptions *options, int *status, GError **error)
     return done;
 }
 
-static int exit_status(int status, const GError *error)
+static int exit_status(const RunOptions *options, int status, const GError *error)
 {
+    gboolean late = g_error_matches(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT);
+
     if (g_error_matches(error, CTL_ERROR, CTL_ERROR_EXIT)) {
         return status;
     }
     output_say("%s", error->message);
-    return g_error_matches(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT) ? EXIT_TIMEOUT : EXIT_FAILED;
+    return late && options->seconds > 0 ? EXIT_TIMEOUT : EXIT_FAILED;
 }
 
 int main(int argc, char **argv)
@@ -216,7 +218,7 @@ int main(int argc, char **argv)
         break;
     }
     if (!run(&options, &status, &error)) {
-        status = exit_status(status, error);
+        status = exit_status(&options, status, error);
     }
     return status;
 }

@@ -169,7 +169,7 @@ gboolean warm_set_links(Qmp *qmp, const Plan *plan, gboolean up, gint64 deadline
     for (guint i = 0; i < plan->nics->len; i++) {
         const PlanNic *nic = plan->nics->pdata[i];
 
-        if (!(up && nic->link_down) &&
+        if (!(up && (nic->link_down || nic->alone)) &&
             !qmp_run(qmp, "set_link", channel_arguments("{'name': <%s>, 'up': <%b>}", nic->key, up),
                      deadline, error)) {
             return FALSE;

@@ -30,7 +30,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(DoomedGuest, doomed_guest_end)
 /* Has the guest's memory, which is a file, left out of the stream that is to come or go. */
 gboolean warm_set_capabilities(Qmp *qmp, gint64 deadline, GError **error);
 
-/* Raises or cuts the link of all NICs but those that the config keeps down. */
+/* Raises or cuts the link of all NICs but those that the config, or the plan, keeps down. */
 gboolean warm_set_links(Qmp *qmp, const Plan *plan, gboolean up, gint64 deadline, GError **error);
 
 /* A file for what QEMU is to write to or read from, by descriptor; -1 with @error. */
