@@ -319,6 +319,13 @@ static int open_again(int fd)
     return again >= 0 ? again : fcntl(fd, F_DUPFD_CLOEXEC, 3);
 }
 
+static gboolean is_socket(int fd)
+{
+    struct stat st;
+
+    return fd >= 0 && fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
+}
+
 static Session *session_new(int fd, const RunSession *session)
 {
     Session *it = g_new0(Session, 1);
@@ -334,6 +341,8 @@ static Session *session_new(int fd, const RunSession *session)
     it->out.fd = open_again(session->out);
     it->err.kind = FRAME_ERRORS;
     it->err.fd = open_again(session->err);
+    it->out.socket = is_socket(it->out.fd);
+    it->err.socket = is_socket(it->err.fd);
     run_session_signals(&signals);
     it->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
     return it;

@@ -377,32 +377,42 @@ static void tell_end(void)
     }
 }
 
-/* As far as it goes without waiting; what is closed or has nothing to do is not waited for. */
-static bool wait_for_more(void)
+enum { PORT, CHILDREN, INPUT, SOURCES, N_FDS = SOURCES + 2 };
+
+/* What is closed, or has nothing to do, is not waited for. */
+static bool wait_for_more(struct pollfd *fds)
 {
     bool idle = link_is_free(&it.link);
-    struct pollfd fds[] = {
-        {.fd = it.link.fd, .events = POLLIN | (idle ? 0 : POLLOUT)},
-        {.fd = it.children, .events = POLLIN},
-        {.fd = it.input.used > 0 ? it.input.fd : -1, .events = POLLOUT},
-        {.fd = idle && it.sources[0].credit > 0 ? it.sources[0].fd : -1, .events = POLLIN},
-        {.fd = idle && it.sources[1].credit > 0 ? it.sources[1].fd : -1, .events = POLLIN},
-    };
 
-    return poll(fds, sizeof(fds) / sizeof(*fds), -1) >= 0 || errno == EINTR;
+    fds[PORT] = (struct pollfd){it.link.fd, POLLIN | (idle ? 0 : POLLOUT), 0};
+    fds[CHILDREN] = (struct pollfd){it.children, POLLIN, 0};
+    fds[INPUT] = (struct pollfd){it.input.used > 0 ? it.input.fd : -1, POLLOUT, 0};
+    for (int i = 0; i < 2; i++) {
+        bool wanted = idle && it.sources[i].credit > 0;
+
+        fds[SOURCES + i] = (struct pollfd){wanted ? it.sources[i].fd : -1, POLLIN, 0};
+    }
+    return poll(fds, N_FDS, -1) >= 0 || errno == EINTR;
 }
 
-static bool go_on(void)
+static bool go_on(const struct pollfd *fds)
 {
-    look_for_end();
-    if (!receive()) {
+    if (fds[CHILDREN].revents) {
+        look_for_end();
+    }
+    if (fds[PORT].revents && !receive()) {
         return false;
     }
     if (it.pid > 0) {
         pass_input();
     }
-    if (!link_send(&it.link) || !pass_output(&it.sources[0]) || !pass_output(&it.sources[1])) {
+    if (!link_send(&it.link)) {
         return false;
+    }
+    for (int i = 0; i < 2; i++) {
+        if ((it.ended || fds[SOURCES + i].revents) && !pass_output(&it.sources[i])) {
+            return false;
+        }
     }
     tell_end();
     return link_send(&it.link);
@@ -428,13 +438,15 @@ static void prepare(int port)
 
 void command_serve(int port, const void *rest, size_t size)
 {
+    struct pollfd fds[N_FDS] = {0};
+
     prepare(port);
     memcpy(it.link.in, rest, size);
     it.link.in_end = size;
     for (Frame frame; link_next(&it.link, &frame) > 0;) {
         obey(&frame);
     }
-    while (go_on() && wait_for_more()) {
+    while (go_on(fds) && wait_for_more(fds)) {
     }
     if (it.pid > 0 && !it.ended) {
         kill(-it.pid, SIGKILL);

@@ -103,18 +103,21 @@ bool link_send(Link *link)
 
 ssize_t link_receive(Link *link)
 {
-    ssize_t n;
+    ssize_t n, all = 0;
 
     if (link->in_start > 0) {
         memmove(link->in, link->in + link->in_start, link->in_end - link->in_start);
         link->in_end -= link->in_start;
         link->in_start = 0;
     }
-    n = read(link->fd, link->in + link->in_end, sizeof(link->in) - link->in_end);
-    if (n > 0) {
-        link->in_end += (size_t)n;
-    }
-    return n;
+    do {
+        n = read(link->fd, link->in + link->in_end, sizeof(link->in) - link->in_end);
+        if (n > 0) {
+            link->in_end += (size_t)n;
+            all += n;
+        }
+    } while (n > 0 && link->in_end < sizeof(link->in));
+    return all > 0 ? all : n;
 }
 
 ssize_t link_next(Link *link, Frame *frame)
@@ -154,19 +157,18 @@ void sink_break(Sink *sink)
 }
 
 /* Sockets alone can be written to without waiting whatever others do who have them as well. */
-static ssize_t write_some(int fd, const uint8_t *data, size_t size)
+static ssize_t write_some(const Sink *sink, size_t size)
 {
-    ssize_t n = send(fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
-
-    return n < 0 && errno == ENOTSOCK ? write(fd, data, size) : n;
+    return sink->socket
+               ? send(sink->fd, sink->data + sink->start, size, MSG_DONTWAIT | MSG_NOSIGNAL)
+               : write(sink->fd, sink->data + sink->start, size);
 }
 
 bool sink_write(Sink *sink)
 {
     while (sink->fd >= 0 && sink->used > 0) {
         size_t size = FRAME_WINDOW - sink->start;
-        ssize_t n =
-            write_some(sink->fd, sink->data + sink->start, size < sink->used ? size : sink->used);
+        ssize_t n = write_some(sink, size < sink->used ? size : sink->used);
 
         if (n < 0 && errno == EAGAIN) {
             return true;

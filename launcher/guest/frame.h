@@ -99,6 +99,7 @@ ssize_t link_next(Link *link, Frame *frame);
 typedef struct {
     unsigned kind;
     int fd;             /* -1: nobody takes it any more, and what comes is dropped */
+    bool socket;        /* that is one */
     bool ended;         /* nothing more will come */
     size_t start, used; /* a ring */
     uint32_t passed;    /* bytes that the other side has not yet been told of */

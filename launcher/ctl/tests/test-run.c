@@ -562,7 +562,7 @@ static void test_parse(void)
 
         put_frame(bytes, (unsigned)(i % 256), data->data, data->len);
     }
-    g_assert_no_errno(pipe2(fds, O_CLOEXEC));
+    g_assert_no_errno(pipe2(fds, O_CLOEXEC | O_NONBLOCK));
     link->fd = fds[0];
     for (gsize at = 0, seen = 0; at < bytes->len;) {
         gsize n = (gsize)g_test_rand_int_range(1, 40000); /* less than a pipe holds */
