@@ -266,11 +266,17 @@ gboolean identity_send_alone(Identity *identity, gint64 deadline, GError **error
     return send_text(identity, text->str, deadline, error);
 }
 
-gboolean identity_go_online(Identity *identity, guint seconds, gint64 deadline, GError **error)
+gboolean identity_go_online(Identity *identity, const GPtrArray *hosts, guint seconds,
+                            gint64 deadline, GError **error)
 {
-    g_autofree char *line = g_strdup_printf("online %u\n", seconds), *answer = NULL;
+    g_autoptr(GString) text = g_string_new(NULL);
+    g_autofree char *answer = NULL;
 
-    if (!send_text(identity, line, deadline, error)) {
+    for (guint i = 0; hosts && i < hosts->len; i++) {
+        g_string_append_printf(text, "host %s\n", (char *)hosts->pdata[i]);
+    }
+    g_string_append_printf(text, "online %u\n", seconds);
+    if (!send_text(identity, text->str, deadline, error)) {
         return FALSE;
     }
     answer = expect(identity, "online", deadline, error);

@@ -41,8 +41,12 @@ gboolean identity_wait(Identity *identity, gint64 deadline, GError **error);
  */
 gboolean identity_send_alone(Identity *identity, gint64 deadline, GError **error);
 
-/* Waits at most @seconds until the guest's services have set its network up. */
-gboolean identity_go_online(Identity *identity, guint seconds, gint64 deadline, GError **error);
+/*
+ * Tells the guest of @hosts (of "ADDRESS NAME", or NULL), and waits at most @seconds until its
+ * services have set its network up.
+ */
+gboolean identity_go_online(Identity *identity, const GPtrArray *hosts, guint seconds,
+                            gint64 deadline, GError **error);
 
 /*
  * What comes and goes from here on belongs to a command; see frame.h. Returns the descriptor, which

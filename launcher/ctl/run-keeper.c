@@ -11,6 +11,8 @@
 
 #include "output.h"
 
+#define TABLE "microvm-run-" /* and the id: of nftables' family bridge */
+
 static volatile sig_atomic_t keeper = -1; /* its process */
 static volatile sig_atomic_t tie = -1;    /* ends with us, and the keeper sees it */
 
@@ -25,21 +27,60 @@ static void leave_user(void)
     close(null);
 }
 
-static void keep(Clone *clone, int end) G_GNUC_NORETURN;
+static const PlanNic *find_net0(const Plan *plan)
+{
+    for (guint i = 0; i < plan->nics->len; i++) {
+        const PlanNic *nic = plan->nics->pdata[i];
 
-static void keep(Clone *clone, int end)
+        if (nic->index == 0) {
+            return nic;
+        }
+    }
+    return NULL;
+}
+
+/* By the name that the tap will have. */
+static gboolean make_rules(const Clone *clone, const Allow *allow, GError **error)
+{
+    const PlanNic *nic = find_net0(clone->plan);
+    g_autofree char *table = g_strdup_printf(TABLE "%s", clone->id);
+    g_autofree char *text = allow_ruleset(allow, table, nic->ifname, nic->mac);
+
+    return allow_run(text, error);
+}
+
+/* When the tap has gone. */
+static void remove_rules(const char *id)
+{
+    g_autofree char *command = g_strdup_printf("delete table bridge " TABLE "%s", id);
+    g_autoptr(GError) error = NULL;
+
+    if (!allow_run(command, &error)) {
+        output_say("%s", error->message);
+    }
+}
+
+static void keep(Clone *clone, const Allow *allow, int end) G_GNUC_NORETURN;
+
+static void keep(Clone *clone, const Allow *allow, int end)
 {
     g_autoptr(GError) error = NULL;
+    g_autofree char *id = g_strdup(clone->id);
+    gboolean ruled;
     char byte = 0;
 
     leave_user();
-    if (!clone_start(clone, &error) || !clone_started(clone, &error)) {
+    ruled = allow && make_rules(clone, allow, &error);
+    if (error || !clone_start(clone, &error) || !clone_started(clone, &error)) {
         output_say("%s", error->message);
     } else if (write(end, &byte, 1) == 1) {
         while (read(end, &byte, 1) < 0 && errno == EINTR) {
         }
     }
     clone_free(clone);
+    if (ruled) {
+        remove_rules(id);
+    }
     _exit(error != NULL);
 }
 
@@ -73,7 +114,7 @@ static void become_keeper(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-gboolean keeper_fork(Clone *clone, GError **error)
+gboolean keeper_fork(Clone *clone, const Allow *allow, GError **error)
 {
     int ends[2];
     pid_t pid;
@@ -84,7 +125,7 @@ gboolean keeper_fork(Clone *clone, GError **error)
     if (pid == 0) {
         become_keeper();
         close(ends[0]);
-        keep(clone, ends[1]);
+        keep(clone, allow, ends[1]);
     }
     close(ends[1]);
     tie = ends[0];

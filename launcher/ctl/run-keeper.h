@@ -3,6 +3,7 @@
 #define MICROVM_RUN_KEEPER_H
 
 #include "clone.h"
+#include "run-allow.h"
 
 /*
  * A process that starts a clone's QEMU, waits until the one that has started it is done or has
@@ -12,9 +13,9 @@
 
 /*
  * Starts it for @clone, which is planned; the clone's directory is the keeper's from then on. No
- * signal is to come meanwhile.
+ * signal is to come meanwhile. @allow: what the guest may reach by net0; NULL: there are no rules.
  */
-gboolean keeper_fork(Clone *clone, GError **error);
+gboolean keeper_fork(Clone *clone, const Allow *allow, GError **error);
 
 /*
  * Waits until QEMU takes commands. FALSE with CTL_ERROR_EXIT when the keeper has said why it does

@@ -23,21 +23,31 @@ static gboolean set_image(RunOptions *options, const char *value, GError **error
     return store_check_name(value, error);
 }
 
+/* "vmbr0" or "vmbr0,allow=…". */
+static gboolean set_bridge(RunOptions *options, const char *value, GError **error)
+{
+    const char *comma = strchr(value, ',');
+    g_autofree char *name = comma ? g_strndup(value, (gsize)(comma - value)) : g_strdup(value);
+
+    if (!*name || strlen(name) >= IFNAMSIZ || strpbrk(name, "/ \t\n")) {
+        return ctl_fail(error, CTL_ERROR_USAGE, "--net: '%s' is not the name of a bridge", name);
+    }
+    if (comma && !g_str_has_prefix(comma, ",allow=")) {
+        return ctl_fail(error, CTL_ERROR_USAGE, "--net: behind 'bridge=%s' there can be ',allow='",
+                        name);
+    }
+    options->bridge = g_steal_pointer(&name);
+    options->allow = comma ? allow_parse(comma + strlen(",allow="), error) : NULL;
+    return !comma || options->allow;
+}
+
 static gboolean set_net(RunOptions *options, const char *value, GError **error)
 {
-    const char *bridge = g_str_has_prefix(value, "bridge=") ? value + strlen("bridge=") : NULL;
-
+    g_clear_pointer(&options->bridge, g_free);
+    g_clear_pointer(&options->allow, allow_free);
     options->user_net = strcmp(value, "user") == 0;
-    options->bridge = bridge;
-    if (bridge && strchr(bridge, ',')) {
-        return ctl_fail(error, CTL_ERROR_USAGE,
-                        "--net: '%s': behind the bridge's name there is nothing to say; allow= is "
-                        "not there",
-                        value);
-    }
-    if (bridge) {
-        return (*bridge && strlen(bridge) < IFNAMSIZ && !strpbrk(bridge, "/ \t\n")) ||
-               ctl_fail(error, CTL_ERROR_USAGE, "--net: '%s' is not the name of a bridge", bridge);
+    if (g_str_has_prefix(value, "bridge=")) {
+        return set_bridge(options, value + strlen("bridge="), error);
     }
     return options->user_net || strcmp(value, "none") == 0 ||
            ctl_fail(error, CTL_ERROR_USAGE, "--net: '%s' is not none, user or bridge=NAME", value);
@@ -94,7 +104,8 @@ static const struct {
      "what 'microvm-ctl template make' has made (default: " DEFAULT_IMAGE ")"},
     {"net", "NETWORK", set_net,
      "none (the default); user: QEMU's user network, which the template has;\n"
-     "bridge=NAME: a tap under a bridge, for root"},
+     "bridge=NAME[,allow=WHAT[,WHAT]…]: a tap under a bridge, for root; WHAT\n"
+     "is HOST:PORT or ADDRESS[/BITS][:PORT], and all that can be reached"},
     {"mount", "PATH[:ro]", set_mount,
      "a directory of this host's at /mnt of the guest, where the command\n"
      "begins; :ro: it cannot write there"},
@@ -172,4 +183,6 @@ void run_options_clear(RunOptions *options)
 {
     free(options->mount);
     options->mount = NULL;
+    g_clear_pointer(&options->bridge, g_free);
+    g_clear_pointer(&options->allow, allow_free);
 }

@@ -2,7 +2,7 @@
 #ifndef MICROVM_RUN_OPTIONS_H
 #define MICROVM_RUN_OPTIONS_H
 
-#include <gio/gio.h>
+#include "run-allow.h"
 
 /* For the guest to wake, where --timeout says nothing. */
 #define RUN_WAKE_SECONDS 300
@@ -11,8 +11,9 @@ typedef struct {
     const char *image;     /* the template's name */
     const char *state_dir; /* NULL: store_dir() */
     gboolean user_net;
-    const char *bridge; /* NULL: none */
-    char *mount;        /* a directory, its real path; NULL: none */
+    char *bridge; /* NULL: none */
+    Allow *allow; /* what may be reached there; NULL: all that the bridge is connected to */
+    char *mount;  /* a directory, its real path; NULL: none */
     gboolean mount_readonly;
     guint64 memory_mib; /* 0: all that it has */
     double seconds;     /* 0: as long as it takes */

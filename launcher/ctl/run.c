@@ -85,11 +85,12 @@ static gboolean check(const RunOptions *options, const Template *tmpl, GError **
 }
 
 /* A guest may have no service that could tell, or the network none that gives out addresses. */
-static gboolean go_online(Clone *clone, GError **error)
+static gboolean go_online(Clone *clone, const RunOptions *options, GError **error)
 {
+    const GPtrArray *hosts = options->allow ? options->allow->hosts : NULL;
     GError *cause = NULL;
 
-    if (identity_go_online(clone->identity, ONLINE_SECONDS, clone->deadline, &cause)) {
+    if (identity_go_online(clone->identity, hosts, ONLINE_SECONDS, clone->deadline, &cause)) {
         return TRUE;
     }
     if (!g_error_matches(cause, CTL_ERROR, CTL_ERROR_FAILED)) {
@@ -110,7 +111,7 @@ static gboolean introduce(Clone *clone, const RunOptions *options, GError **erro
     return identity_send(clone->identity, clone->plan, clone->tmpl, clone->deadline, error) &&
            identity_wait(clone->identity, clone->deadline, error) &&
            warm_set_links(clone->qmp, clone->plan, TRUE, clone->deadline, error) &&
-           go_online(clone, error);
+           go_online(clone, options, error);
 }
 
 static gboolean limit_memory(const Clone *clone, const RunOptions *options, GError **error)
@@ -155,7 +156,7 @@ static gboolean start(Clone *clone, const RunOptions *options, GError **error)
     planned = clone_plan(clone, &run, error);
     if (planned) {
         handle_signals();
-        planned = keeper_fork(clone, error);
+        planned = keeper_fork(clone, options->allow, error);
     }
     if (!planned) {
         g_clear_pointer(&clone->work, work_remove);

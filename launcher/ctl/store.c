@@ -104,7 +104,7 @@ static int lock_store(const char *store, GError **error)
  */
 static gboolean remove_at(int parent, const char *name, guint depth)
 {
-    gboolean done = unlinkat(parent, name, 0) == 0;
+    gboolean done = unlinkat(parent, name, 0) == 0 || errno == ENOENT;
     struct dirent *entry;
     DIR *dir;
     int fd;
@@ -113,10 +113,11 @@ static gboolean remove_at(int parent, const char *name, guint depth)
         return done;
     }
     fd = depth > 0 ? openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
-    dir = fd >= 0 ? fdopendir(fd) : NULL;
-    if (!dir) {
+    if (fd < 0) {
         return FALSE;
     }
+    dir = fdopendir(fd);
+    g_assert(dir);
     do {
         entry = readdir(dir);
         done = !entry || strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
@@ -128,7 +129,7 @@ static gboolean remove_at(int parent, const char *name, guint depth)
 
 gboolean store_remove_tree(const char *path, GError **error)
 {
-    return remove_at(AT_FDCWD, path, DEPTH_MAX) || errno == ENOENT || fail_errno(error, path);
+    return remove_at(AT_FDCWD, path, DEPTH_MAX) || fail_errno(error, path);
 }
 
 /* Whether a QEMU program has a file of @dir among its words. */

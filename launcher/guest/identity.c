@@ -20,6 +20,7 @@
  *     mac OLD NEW              of one NIC
  *     wake                     SSH host keys are made, hooks run: "awake"; then the services are
  *                              started
+ *     host ADDRESS NAME        what a name stands for
  *     online SECONDS           wait until they have set the network up: "online"
  *     run                      a command, as the frames say that follow this line; see frame.h
  *
@@ -216,6 +217,8 @@ static void obey(int port, char *line)
         run_hooks();
         answer(port, "awake");
         services_start();
+    } else if (strcmp(line, "host") == 0) {
+        add_host(rest);
     } else if (strcmp(line, "online") == 0) {
         services_wait_online(rest);
         answer(port, "online");

@@ -63,6 +63,7 @@ void set_time(long long ns);
 void set_hostname(const char *name);
 void set_machine_id(const char *id);
 void set_mac(const char *from, const char *to);
+void add_host(const char *line); /* to /etc/hosts */
 
 /* Whether the kernel has found a VM generation counter, by which it hears of being copied. */
 bool has_vmgenid(void);

@@ -26,6 +26,7 @@
 #include "../../guest/identity.h"
 #include "ctl.h"
 #include "frame.h"
+#include "run-allow.h"
 #include "run-session.h"
 
 #define LIMIT_SECONDS 120 /* for a session; a busy host is slow */
@@ -600,7 +601,18 @@ static void test_command_line(void)
         {"--net bridge= true", "'' is not the name of a bridge"},
         {"--net bridge=a/b true", "'a/b' is not the name of a bridge"},
         {"--net bridge=averyverylongname true", "is not the name of a bridge"},
-        {"--net bridge=vmbr0,allow=10.0.0.0/8 true", "allow= is not there"},
+        {"--net bridge=vmbr0,deny=10.0.0.0/8 true", "behind 'bridge=vmbr0' there can be ',allow='"},
+        {"--net bridge=vmbr0,allow= true", "allow= names nothing"},
+        {"--net bridge=vmbr0,allow=10.0.0.0/33 true", "neither HOST:PORT nor ADDRESS"},
+        {"--net bridge=vmbr0,allow=10.0.0.300 true", "neither HOST:PORT nor ADDRESS"},
+        {"--net bridge=vmbr0,allow=10.0.0.1:0 true", "the port is not a number from 1 to 65535"},
+        {"--net bridge=vmbr0,allow=10.0.0.1:65536 true", "the port is not a number"},
+        {"--net bridge=vmbr0,allow=[::1 true", "the bracket is not closed"},
+        {"--net bridge=vmbr0,allow=[::1]80 true", "the bracket is not closed"},
+        {"--net bridge=vmbr0,allow=localhost true", "behind a name there must be a port"},
+        {"--net bridge=vmbr0,allow=a;drop:80 true", "neither HOST:PORT nor ADDRESS"},
+        {"--net bridge=vmbr0,allow=no-such-name.invalid:80 true",
+         "allow=no-such-name.invalid:80: "},
         {"--net host true", "'host' is not none, user or bridge=NAME"},
         {"--mount /no/such/directory true", "--mount: /no/such/directory: No such file"},
         {"--mount /etc/passwd:ro true", "--mount: /etc/passwd is not a directory"},
@@ -627,6 +639,42 @@ static void test_command_line(void)
         g_assert_cmpint(WEXITSTATUS(status), ==, 125);
     }
     g_assert_no_errno(rmdir(dir));
+}
+
+/* Everything once, each as nft would be told. */
+static void test_allow(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Allow) allow = allow_parse(
+        "192.0.2.1:443,10.0.0.0/8,[2001:db8::1]:80,2001:db8:1::/48,localhost:53", &error);
+    g_autofree char *text = NULL;
+    static const char *const lines[] = {
+        "table bridge t1 {\n",
+        "iifname != \"tap1i0\" accept\n    ether saddr != 02:00:00:00:00:01 drop\n",
+        "    ip daddr 192.0.2.1/32 tcp dport 443 accept\n"
+        "    ip daddr 192.0.2.1/32 udp dport 443 accept\n"
+        "    ip daddr 10.0.0.0/8 accept\n"
+        "    ip6 daddr 2001:db8::1/128 tcp dport 80 accept\n"
+        "    ip6 daddr 2001:db8::1/128 udp dport 80 accept\n"
+        "    ip6 daddr 2001:db8::1/128 icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } "
+        "accept\n"
+        "    ip6 daddr 2001:db8:1::/48 accept\n",
+        "    ip daddr 127.0.0.1/32 udp dport 53 accept\n",
+        "    ip saddr 192.0.2.1/32 tcp sport 443 accept\n",
+        "    ip6 saddr 2001:db8:1::/48 accept\n",
+        "nd-neighbor-solicit",
+        "    drop\n  }\n  chain here {\n",
+        "    drop\n  }\n}\n",
+    };
+
+    g_assert_no_error(error);
+    g_assert_cmpuint(allow->hosts->len, >=, 1);
+    g_assert_true(g_str_has_suffix(allow->hosts->pdata[0], " localhost"));
+    text = allow_ruleset(allow, "t1", "tap1i0", "02:00:00:00:00:01");
+    for (gsize i = 0; i < G_N_ELEMENTS(lines); i++) {
+        if (!strstr(text, lines[i]))
+            g_error("no '%s' in:\n%s", lines[i], text);
+    }
 }
 
 static void test_pages(void)
@@ -677,6 +725,7 @@ int main(int argc, char **argv)
     g_test_add_func("/run/hostile-flood", test_hostile_flood);
     g_test_add_func("/run/failed", test_failed);
     g_test_add_func("/run/command-line", test_command_line);
+    g_test_add_func("/run/allow", test_allow);
     g_test_add_func("/run/pages", test_pages);
     return g_test_run();
 }
