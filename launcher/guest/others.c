@@ -23,6 +23,7 @@
 #define PATIENCE_MS 10000 /* a process that waits for a disk cannot be frozen until it has it */
 
 static bool frozen;
+static bool late; /* one was not in time, and the rest need not be waited for */
 
 static bool write_freeze(const char *cgroup, char value)
 {
@@ -45,7 +46,7 @@ static bool wait_frozen(const char *cgroup)
 {
     char path[PATH_SIZE + 32], text[128];
     struct pollfd pfd = {.events = POLLPRI};
-    bool done = false, late = false;
+    bool done = false;
 
     snprintf(path, sizeof(path), "%s/cgroup.events", cgroup);
     pfd.fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -134,6 +135,7 @@ static bool thaw_one(const char *cgroup)
 void others_freeze(void)
 {
     frozen = true;
+    late = false;
     if (!each_other(freeze_one) || !each_other(wait_frozen)) {
         others_thaw();
     }
