@@ -113,6 +113,9 @@ static void add_nic(GPtrArray *argv, const Plan *plan, const PlanNic *nic)
     if (nic->mtu)
         argv_opt_number(opt, "host_mtu", nic->mtu);
     argv_add_option(argv, "-netdev", netdev(plan, nic));
+    if (nic->was_user)
+        argv_add_option(argv, "-netdev",
+                        g_strdup_printf("user,id=%s-before,restrict=on", nic->key));
     argv_add_option(argv, "-device", g_string_free(opt, FALSE));
 }
 

@@ -140,6 +140,7 @@ static gboolean set_bridge(const PlanContext *ctx, const ConfigKey *key, PlanNic
     if (!bridge || (ctx->options->net && !given))
         return TRUE;
     nic->bridge = g_strdup(bridge);
+    nic->was_user = given && ctx->options->net;
     nic->ifname = g_strdup_printf("tap%si%d", ctx->plan->id, nic->index);
     if (nic->alone)
         return TRUE;

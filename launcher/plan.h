@@ -131,6 +131,7 @@ typedef struct {
     guint mtu;          /* told to the guest; 0: not told */
     guint64 rate;       /* bytes a second, each way; 0: no limit of ours */
     gboolean link_down; /* the tap is left down */
+    gboolean was_user;  /* the state that is loaded has a user network, which must be there too */
     gboolean alone; /* connected to nothing: a tap under no bridge, or a user network shut off */
     gboolean vhost;
     int first_fd; /* taps at first_fd …, then as many vhost descriptors; -1: none of ours */

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -25,6 +26,49 @@ static void leave_user(void)
     dup2(null, STDIN_FILENO);
     dup2(null, STDOUT_FILENO);
     close(null);
+}
+
+/*
+ * What QEMU says while it starts is of interest when it does not: the standard error is the
+ * command's. Returns the one that there was, or -1.
+ */
+static int hold_back_errors(void)
+{
+    int held = memfd_create("stderr", MFD_CLOEXEC), before = -1;
+
+    if (held >= 0) {
+        before = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+        dup2(held, STDERR_FILENO);
+        close(held);
+    }
+    return before;
+}
+
+/* Puts it back, and says what was held back if @said. */
+static void let_errors_go(int before, gboolean said)
+{
+    char buffer[4096];
+    off_t at = 0;
+    ssize_t n;
+
+    if (before < 0) {
+        return;
+    }
+    while (said && (n = pread(STDERR_FILENO, buffer, sizeof(buffer), at)) > 0 &&
+           write(before, buffer, (gsize)n) == n) {
+        at += n;
+    }
+    dup2(before, STDERR_FILENO);
+    close(before);
+}
+
+static gboolean start_guest(Clone *clone, GError **error)
+{
+    int before = hold_back_errors();
+    gboolean started = clone_start(clone, error) && clone_started(clone, error);
+
+    let_errors_go(before, !started);
+    return started;
 }
 
 static const PlanNic *find_net0(const Plan *plan)
@@ -71,7 +115,7 @@ static void keep(Clone *clone, const Allow *allow, int end)
 
     leave_user();
     ruled = allow && make_rules(clone, allow, &error);
-    if (error || !clone_start(clone, &error) || !clone_started(clone, &error)) {
+    if (error || !start_guest(clone, &error)) {
         output_say("%s", error->message);
     } else if (write(end, &byte, 1) == 1) {
         while (read(end, &byte, 1) < 0 && errno == EINTR) {

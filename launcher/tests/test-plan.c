@@ -251,6 +251,7 @@ static void test_warm(void)
 static void test_warm_run(void)
 {
     PlanWarm warm = warm_clone;
+    PlanOptions options = {.warm = &warm, .id = "1000000000", .net = "user"};
     g_autoptr(Plan) alone = NULL, user = NULL, bridged = NULL, plain = NULL;
     GError *error = NULL;
 
@@ -274,12 +275,13 @@ static void test_warm_run(void)
                  "local,id=mount,path=/srv/a,,b,security_model=mapped-xattr,multidevs=remap");
     warm.user_net = FALSE;
     warm.bridge = "vmbr0";
-    bridged = plan_warm_text("agent: 1\nnet0: virtio\nnet1: virtio\n", &warm, "1000000000", &error);
+    bridged = plan_with("agent: 1\nnet0: virtio\nnet1: virtio\n", &options, &error);
     g_assert_no_error(error);
     g_assert_cmpstr(((PlanNic *)bridged->nics->pdata[0])->bridge, ==, "vmbr0");
     g_assert_cmpstr(((PlanNic *)bridged->nics->pdata[0])->ifname, ==, "tap1000000000i0");
     g_assert_false(((PlanNic *)bridged->nics->pdata[0])->alone);
     g_assert_true(((PlanNic *)bridged->nics->pdata[1])->alone);
+    assert_words(bridged, "-netdev", "user,id=net0-before,restrict=on");
     plain = plan_warm_text("agent: 1\n", &warm_clone, "1000000000", &error);
     g_assert_null(plain);
     g_assert_error(error, PLAN_ERROR, PLAN_ERROR_CONFIG);

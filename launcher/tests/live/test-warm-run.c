@@ -387,13 +387,13 @@ static void test_allow(void)
     static const char script[] =
         "ip address add 192.0.2.14/24 dev eth0; ip address add 2001:db8::14/64 dev eth0 nodad; "
         "try() { shift; if \"$@\" 2>/dev/null >&2; then echo yes; else echo no; fi; }; "
-        "call() { try x timeout 5 bash -c \": </dev/tcp/$1/$2\"; }; "
-        "call 192.0.2.1 81; call 2001:db8::1 81; " /* allowed */
-        "call 192.0.2.1 82; call 2001:db8::1 82; " /* another port */
-        "call 192.0.2.2 81; call 2001:db8::2 81; " /* another address */
-        "try x ping -c 1 -W 4 192.0.2.1; "         /* another protocol */
-        "try x ping -c 1 -W 4 192.0.2.3; "         /* allowed, all of it */
-        "ip link set eth0 address 02:00:00:00:00:99; try x ping -c 1 -W 4 192.0.2.3; "
+        "call() { try x timeout $3 bash -c \": </dev/tcp/$1/$2\"; }; "
+        "call 192.0.2.1 81 60; call 2001:db8::1 81 60; " /* allowed */
+        "call 192.0.2.1 82 3; call 2001:db8::1 82 3; "   /* another port */
+        "call 192.0.2.2 81 3; call 2001:db8::2 81 3; "   /* another address */
+        "try x ping -c 1 -W 3 192.0.2.1; "               /* another protocol */
+        "try x ping -c 1 -W 60 192.0.2.3; "              /* allowed, all of it */
+        "ip link set eth0 address 02:00:00:00:00:99; try x ping -c 1 -W 3 192.0.2.3; "
         "tail -n 1 /etc/hosts";
     int host = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), allowed, denied;
     GPid other;
