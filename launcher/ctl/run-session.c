@@ -45,7 +45,12 @@ void run_session_signals(sigset_t *signals)
 
     sigemptyset(signals);
     for (gsize i = 0; i < G_N_ELEMENTS(all); i++) {
-        sigaddset(signals, all[i]);
+        struct sigaction action;
+
+        /* blocked, it would no longer be ignored */
+        if (sigaction(all[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN) {
+            sigaddset(signals, all[i]);
+        }
     }
 }
 

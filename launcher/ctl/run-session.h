@@ -14,7 +14,10 @@ typedef struct {
     gint64 deadline; /* of g_get_monotonic_time(); 0: none */
 } RunSession;
 
-/* The signals that are passed on. Who calls run_session() has them blocked. */
+/*
+ * The signals that are passed on, but for those that are ignored, as nohup(1) has it. Who calls
+ * run_session() has them blocked.
+ */
 void run_session_signals(sigset_t *signals);
 
 /*
