@@ -3,8 +3,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <glib/gstdio.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -143,7 +141,7 @@ static gpointer write_all(gpointer data)
 /* A MiB there and back at once, and its end; with MICROVM_FULL a GiB. */
 static void test_streams(void)
 {
-    static guint8 block[MIB], buffer[MIB];
+    static guint8 buffer[MIB];
     const char *words[] = {"--", "cat", NULL};
     gsize rounds = g_getenv("MICROVM_FULL") ? 1024 : 1, left = rounds * MIB;
     g_autofree guint8 *bytes = g_malloc(left);
@@ -158,7 +156,6 @@ static void test_streams(void)
     need_template();
     for (gsize i = 0; i < left; i += 4)
         *(guint32 *)(void *)(bytes + i) = (guint32)g_test_rand_int();
-    memcpy(block, bytes, sizeof(block));
     g_checksum_update(sent, bytes, (gssize)left);
     pid = start(&feed.fd, &from, words);
     writer = g_thread_new("writer", write_all, &feed);

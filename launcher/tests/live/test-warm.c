@@ -9,7 +9,6 @@
  * root. Guests go into the background: run it in a PID namespace, so that they end with it however
  * it ends.
  */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <glib/gstdio.h>
 #include <sched.h>
@@ -17,7 +16,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
