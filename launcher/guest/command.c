@@ -448,7 +448,7 @@ void command_serve(int port, const void *rest, size_t size)
     }
     while (go_on(fds) && wait_for_more(fds)) {
     }
-    if (it.pid > 0 && !it.ended) {
+    if (it.pid > 0) { /* what it has left, too */
         kill(-it.pid, SIGKILL);
     }
 }
