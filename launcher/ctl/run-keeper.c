@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -44,22 +45,35 @@ static int hold_back_errors(void)
     return before;
 }
 
-/* Puts it back, and says what was held back if @said. */
-static void let_errors_go(int before, gboolean said)
+/* All of the file @fd, as lines. */
+static char **read_lines(int fd)
 {
+    g_autoptr(GString) text = g_string_new(NULL);
     char buffer[4096];
-    off_t at = 0;
     ssize_t n;
+
+    while ((n = pread(fd, buffer, sizeof(buffer), (off_t)text->len)) > 0) {
+        g_string_append_len(text, buffer, n);
+    }
+    return g_strsplit(text->str, "\n", -1);
+}
+
+/* Puts it back, and says what was held back, @all of it or what was not QEMU's. */
+static void let_errors_go(int before, gboolean all)
+{
+    g_auto(GStrv) lines = before >= 0 ? read_lines(STDERR_FILENO) : NULL;
 
     if (before < 0) {
         return;
     }
-    while (said && (n = pread(STDERR_FILENO, buffer, sizeof(buffer), at)) > 0 &&
-           write(before, buffer, (gsize)n) == n) {
-        at += n;
-    }
+    fflush(stderr);
     dup2(before, STDERR_FILENO);
     close(before);
+    for (char **line = lines; *line; line++) {
+        if (**line && (all || !g_str_has_prefix(*line, "qemu-"))) {
+            fprintf(stderr, "%s\n", *line);
+        }
+    }
 }
 
 static gboolean start_guest(Clone *clone, GError **error)
