@@ -345,15 +345,27 @@ static void test_network(void)
     assert_nothing_left();
 }
 
-/* A server on @port of all addresses of this network namespace. */
-static int serve_on(int port)
+/* A server of @type on @port of all addresses of this network namespace. */
+static int serve_on(int port, int type)
 {
     struct sockaddr_in6 addr = {.sin6_family = AF_INET6, .sin6_port = htons((guint16)port)};
-    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = socket(AF_INET6, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
     g_assert_no_errno(bind(fd, (struct sockaddr *)&addr, sizeof(addr)));
-    g_assert_no_errno(listen(fd, 8));
+    if (type == SOCK_STREAM)
+        g_assert_no_errno(listen(fd, 8));
     return fd;
+}
+
+/* How many datagrams have come. */
+static int count_datagrams(int fd)
+{
+    char byte;
+    int n = 0;
+
+    while (recv(fd, &byte, 1, 0) >= 0)
+        n++;
+    return n;
 }
 
 /* Does what a line of shell says, in this network namespace. */
@@ -389,19 +401,24 @@ static void test_allow(void)
         "call 192.0.2.1 81 60; call 2001:db8::1 81 60; " /* allowed */
         "call 192.0.2.1 82 3; call 2001:db8::1 82 3; "   /* another port */
         "call 192.0.2.2 81 3; call 2001:db8::2 81 3; "   /* another address */
-        "try x ping -c 1 -W 3 192.0.2.1; "               /* another protocol */
-        "try x ping -c 1 -W 60 192.0.2.3; "              /* allowed, all of it */
+        "bash -c 'for to in 192.0.2.1/81 192.0.2.1/53 2001:db8::1/53 192.0.2.2/81; do "
+        "echo x >/dev/udp/$to; done'; "
+        "try x ping -c 1 -W 3 192.0.2.1; "  /* another protocol */
+        "try x ping -c 1 -W 60 192.0.2.3; " /* allowed, all of it */
         "ip link set eth0 address 02:00:00:00:00:99; try x ping -c 1 -W 3 192.0.2.3; "
         "tail -n 1 /etc/hosts";
     int host = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), allowed, denied;
+    int datagrams, dns;
     GPid other;
 
     need_template();
     g_assert_no_errno(unshare(CLONE_NEWNET));
     shell(network);
     other = (GPid)g_ascii_strtoll(out, NULL, 10);
-    allowed = serve_on(81);
-    denied = serve_on(82);
+    allowed = serve_on(81, SOCK_STREAM);
+    denied = serve_on(82, SOCK_STREAM);
+    datagrams = serve_on(81, SOCK_DGRAM);
+    dns = serve_on(53, SOCK_DGRAM);
     RUN("--net", "bridge=br0,allow=192.0.2.1:81,[2001:db8::1]:81,192.0.2.3,localhost:9", "--", "sh",
         "-c", script);
     g_test_message("%s", err);
@@ -410,12 +427,16 @@ static void test_allow(void)
     g_assert_true(g_str_has_suffix(out, " localhost\n"));
     g_assert_true(was_called(allowed));
     g_assert_false(was_called(denied));
+    g_assert_cmpint(count_datagrams(datagrams), ==, 1);
+    g_assert_cmpint(count_datagrams(dns), ==, 0);
     shell("nft list tables; ip -o link show type tun");
     g_assert_cmpstr(out, ==, "");
     assert_nothing_left();
     kill(other, SIGKILL);
     close(allowed);
     close(denied);
+    close(datagrams);
+    close(dns);
     g_assert_no_errno(setns(host, CLONE_NEWNET));
     close(host);
 }
