@@ -92,6 +92,8 @@ static char *netdev(const Plan *plan, const PlanNic *nic)
         return g_string_free(opt, FALSE);
     }
     argv_opt(opt, "hostname", plan->name);
+    if (nic->alone)
+        argv_opt_onoff(opt, "restrict", TRUE);
     for (guint i = 0; i < nic->hostfwd->len; i++)
         argv_opt(opt, "hostfwd", nic->hostfwd->pdata[i]);
     return g_string_free(opt, FALSE);
@@ -111,6 +113,9 @@ static void add_nic(GPtrArray *argv, const Plan *plan, const PlanNic *nic)
     if (nic->mtu)
         argv_opt_number(opt, "host_mtu", nic->mtu);
     argv_add_option(argv, "-netdev", netdev(plan, nic));
+    if (nic->was_user)
+        argv_add_option(argv, "-netdev",
+                        g_strdup_printf("user,id=%s-before,restrict=on", nic->key));
     argv_add_option(argv, "-device", g_string_free(opt, FALSE));
 }
 
@@ -270,6 +275,24 @@ static void add_live_shares(GPtrArray *argv, const Plan *plan)
     argv_add_option(argv, "-fsdev",
                     g_strdup("local,id=shares,path=" LIVE_SHARE_DIR "/" LIVE_SHARE_TREE
                              ",security_model=mapped-xattr,multidevs=remap"));
+    argv_add_option(argv, "-device", g_string_free(device, FALSE));
+}
+
+/*
+ * What the guest can write to has metadata in extended attributes, for the same reason. What it can
+ * only read it sees as it is, symlinks too, which it follows by itself and so within the directory.
+ */
+static void add_mount(GPtrArray *argv, const Plan *plan)
+{
+    GString *fsdev = g_string_new("local,id=mount"), *device;
+
+    argv_opt(fsdev, "path", plan->mount);
+    g_string_append(fsdev, plan->mount_writable ? ",security_model=mapped-xattr"
+                                                : ",security_model=none,readonly=on");
+    g_string_append(fsdev, ",multidevs=remap");
+    argv_add_option(argv, "-fsdev", g_string_free(fsdev, FALSE));
+    device = g_string_new("virtio-9p-device,fsdev=mount,mount_tag=" PLAN_MOUNT_TAG ",id=mount");
+    argv_opt_slot(device, plan->mount_slot);
     argv_add_option(argv, "-device", g_string_free(device, FALSE));
 }
 
@@ -477,6 +500,8 @@ char **argv_build(const Plan *plan)
         add_vsock(argv, plan);
     if (plan->live_shares)
         add_live_shares(argv, plan);
+    if (plan->mount)
+        add_mount(argv, plan);
     argv_add_option(argv, "-machine", machine(plan));
     if (plan->loadstate)
         argv_add_option(argv, "-loadstate", g_strdup(plan->loadstate));

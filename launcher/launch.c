@@ -39,7 +39,7 @@ static gboolean check_bridges(const Plan *plan, const Host *host, GError **error
     for (guint i = 0; i < plan->nics->len; i++) {
         const PlanNic *nic = plan->nics->pdata[i];
 
-        if (!nic->bridge || host_bridge(host, nic->bridge).mtu)
+        if (!nic->bridge || nic->alone || host_bridge(host, nic->bridge).mtu)
             continue;
         g_set_error(error, HOST_ERROR, HOST_ERROR_MISSING,
                     "there is no bridge %s on this host; '--net user' connects the guest without "
@@ -92,6 +92,8 @@ static gboolean open_nic(const Plan *plan, const PlanNic *nic, GArray *fds, GErr
         g_array_set_size(fds, start);
         return FALSE;
     }
+    if (nic->alone)
+        return TRUE;
     if (!net_attach(nic->ifname, nic->bridge, nic->mac, error) ||
         (nic->vlans && !net_set_vlans(nic->ifname, nic->vlans, error)))
         return FALSE;
@@ -156,6 +158,14 @@ static gboolean check_shares(const Plan *plan, GError **error)
 static gboolean prepare_live_shares(const Plan *plan, GError **error)
 {
     return !plan->live_shares || live_share_prepare(error);
+}
+
+/* In the namespace that is then QEMU's, so that it goes with QEMU. */
+static gboolean prepare_mount(const Plan *plan, const ConfineUser *user, GError **error)
+{
+    return !plan->mount_source ||
+           live_share_bind(plan->mount_source, plan->mount, !plan->mount_writable,
+                           user ? user->uid : geteuid(), user ? user->gid : getegid(), error);
 }
 
 static gboolean start_shares(const Plan *plan, GArray *fds, GError **error)
@@ -228,9 +238,10 @@ static void go(const Plan *plan, char **argv, const ConfineUser *user, GArray *f
         return;
     if (host_check_not_running(plan->id, plan->pidfile, error)) {
         enter_cgroup(plan);
-        if (prepare_live_shares(plan, error) && open_nics(plan, fds, error) &&
-            start_shares(plan, fds, error) && open_vsock(plan, fds, error) &&
-            open_files(plan, fds, error) && confine(plan, user, fds, error))
+        if (prepare_live_shares(plan, error) && prepare_mount(plan, user, error) &&
+            open_nics(plan, fds, error) && start_shares(plan, fds, error) &&
+            open_vsock(plan, fds, error) && open_files(plan, fds, error) &&
+            confine(plan, user, fds, error))
             confine_exec(plan->qemu, argv, error);
     }
     if (made)

@@ -132,12 +132,18 @@ static void set_host_side(const PlanContext *ctx, const ConfigKey *key, PlanNic 
 static gboolean set_bridge(const PlanContext *ctx, const ConfigKey *key, PlanNic *nic,
                            const PropStr *props, GError **error)
 {
-    const char *bridge = propstr_get(props, "bridge");
+    const PlanWarm *warm = ctx->options->warm;
+    const char *given = warm && nic->index == 0 ? warm->bridge : NULL;
+    const char *bridge = given ? given : propstr_get(props, "bridge");
 
-    if (!bridge || ctx->options->net)
+    nic->alone = warm && warm->run && !given && !warm->user_net;
+    if (!bridge || (ctx->options->net && !given))
         return TRUE;
     nic->bridge = g_strdup(bridge);
+    nic->was_user = given && ctx->options->net;
     nic->ifname = g_strdup_printf("tap%si%d", ctx->plan->id, nic->index);
+    if (nic->alone)
+        return TRUE;
     nic->vhost = ctx->host->vhost_net;
     if (ctx->plan->proxmox)
         return TRUE;

@@ -66,6 +66,10 @@ static gboolean check(const PlanContext *ctx, GError **error)
 
         return refuse(ctx, share->key, "virtiofsd keeps what belongs to one guest", error);
     }
+    if (ctx->options->shares)
+        return plan_fail(ctx, NULL, error,
+                         "a template cannot have --shares, which belong to one guest; "
+                         "'microvm-run --mount' gives a clone a directory");
     if (plan->frozen)
         return refuse(ctx, "freeze", "it is saved when it has started", error);
     if (!plan->agent)
@@ -87,5 +91,8 @@ gboolean plan_warm(const PlanContext *ctx, GError **error)
     plan->memory_file = g_strdup(warm->memory);
     plan->memory_private = warm->clone;
     plan->identity = plan_runtime_path(plan, "identity");
+    plan->mount = g_strdup(warm->mount);
+    plan->mount_source = g_strdup(warm->mount_source);
+    plan->mount_writable = warm->mount_writable;
     return TRUE;
 }

@@ -90,12 +90,13 @@ static gboolean plan_id(const PlanContext *ctx, GError **error)
 {
     g_autofree char *base = g_path_get_basename(ctx->config->file);
     gboolean given = ctx->options->id != NULL;
+    gboolean run = ctx->options->warm && ctx->options->warm->run;
     const char *text = given ? ctx->options->id : base;
     guint64 id;
 
     if (!given && g_str_has_suffix(base, ".conf"))
         base[strlen(base) - strlen(".conf")] = '\0';
-    if (!propstr_uint(text, 1, MAX_ID, &id, NULL)) {
+    if (!propstr_uint(text, 1, run ? PLAN_RUN_ID_MAX : MAX_ID, &id, NULL)) {
         g_autofree char *quoted = propstr_quote(text);
 
         if (given)
@@ -556,6 +557,8 @@ static gboolean plan_slots(const PlanContext *ctx, gboolean has_boot_disk, GErro
         request_slot(requests, SLOT_VSOCK, 0, &plan->vsock_slot);
     if (plan->live_shares)
         request_slot(requests, SLOT_SHARE, 0, &plan->live_share_slot);
+    if (plan->mount)
+        request_slot(requests, SLOT_SHARE, 0, &plan->mount_slot);
     place_modules(ctx, requests, board);
     if (slots_assign(requests, board)) {
         warn_of_shared_interrupts(ctx, requests, board);
@@ -650,6 +653,8 @@ void plan_free(Plan *plan)
     g_free(plan->memory_file);
     g_free(plan->vmgenid);
     g_free(plan->identity);
+    g_free(plan->mount);
+    g_free(plan->mount_source);
     g_free(plan->rtc_base);
     g_free(plan->agent);
     g_free(plan->rng_source);

@@ -24,6 +24,16 @@ typedef enum {
 /* The port by which a clone hears who it is, as the guest finds it in /dev/virtio-ports. */
 #define PLAN_IDENTITY_PORT "org.microvm.identity.0"
 
+/* What a clone's guest mounts by 9p, when it was given a directory of the host's. */
+#define PLAN_MOUNT_TAG "microvm"
+
+/*
+ * Ids of guests that run for one command: above all that a config can have, and as long as a tap's
+ * name has room for.
+ */
+#define PLAN_RUN_ID_MIN G_GUINT64_CONSTANT(1000000000)
+#define PLAN_RUN_ID_MAX G_GUINT64_CONSTANT(3999999999)
+
 /* A guest's memory where the config does not say it: Proxmox's. */
 #define PLAN_MEMORY_MIB 512
 
@@ -41,6 +51,12 @@ typedef struct {
     const char *bases;   /* the same for those that it can only read */
     const char *suffix;  /* clone: what is added to the config's name, "-201" */
     const char *vmgenid; /* the guest's generation, a UUID; NULL: no such device */
+    const char *mount;   /* the directory that the guest may mount: an empty one, but see next */
+    const char *mount_source; /* what it finds in place of ->mount; NULL: nothing */
+    gboolean mount_writable;
+    gboolean run;       /* for one command: an id of its own kind, and no network but by the next */
+    gboolean user_net;  /* run: QEMU's user network, which the template has */
+    const char *bridge; /* run: what net0 is connected to, whatever the config says; or NULL */
 } PlanWarm;
 
 /* What the command line adds to the config. Strings may be NULL where it says so. */
@@ -115,6 +131,8 @@ typedef struct {
     guint mtu;          /* told to the guest; 0: not told */
     guint64 rate;       /* bytes a second, each way; 0: no limit of ours */
     gboolean link_down; /* the tap is left down */
+    gboolean was_user;  /* the state that is loaded has a user network, which must be there too */
+    gboolean alone; /* connected to nothing: a tap under no bridge, or a user network shut off */
     gboolean vhost;
     int first_fd; /* taps at first_fd …, then as many vhost descriptors; -1: none of ours */
     int slot;
@@ -185,8 +203,11 @@ typedef struct {
     char *agent;    /* socket path; NULL: no agent */
     char *identity; /* socket path of the port by which a clone hears who it is; NULL: none */
     gboolean balloon;
-    int balloon_slot, serial_slot, rng_slot, vsock_slot, live_share_slot;
-    gboolean live_shares;   /* directories may come while the guest runs: live-share.h */
+    int balloon_slot, serial_slot, rng_slot, vsock_slot, live_share_slot, mount_slot;
+    gboolean live_shares; /* directories may come while the guest runs: live-share.h */
+    char *mount;          /* what a 9p device of a template or clone shows; NULL: no such device */
+    char *mount_source;   /* what is to be there, for QEMU alone; NULL: nothing */
+    gboolean mount_writable;
     guint cid;              /* the guest's vsock address; 0: no vsock */
     int vsock_fd;           /* -1: QEMU opens the device */
     gboolean virtio_serial; /* agent or serial1 to serial3 */

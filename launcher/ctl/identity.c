@@ -255,6 +255,43 @@ gboolean identity_send(Identity *identity, const Plan *plan, const Template *tmp
     return send_text(identity, text->str, deadline, error);
 }
 
+gboolean identity_send_alone(Identity *identity, gint64 deadline, GError **error)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+
+    if (!add_random(text, error)) {
+        return FALSE;
+    }
+    g_string_append_printf(text, "thaw-disks\ntime %" G_GINT64_FORMAT "000\n", g_get_real_time());
+    return send_text(identity, text->str, deadline, error);
+}
+
+gboolean identity_go_online(Identity *identity, const GPtrArray *hosts, guint seconds,
+                            gint64 deadline, GError **error)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    g_autofree char *answer = NULL;
+
+    for (guint i = 0; hosts && i < hosts->len; i++) {
+        g_string_append_printf(text, "host %s\n", (char *)hosts->pdata[i]);
+    }
+    g_string_append_printf(text, "online %u\n", seconds);
+    if (!send_text(identity, text->str, deadline, error)) {
+        return FALSE;
+    }
+    answer = expect(identity, "online", deadline, error);
+    return answer != NULL;
+}
+
+int identity_run(Identity *identity, gint64 deadline, GError **error)
+{
+    if (identity->pending->len > 0) {
+        ctl_fail(error, CTL_ERROR_FAILED, "the guest answers before it is asked");
+        return -1;
+    }
+    return send_text(identity, "run\n", deadline, error) ? identity->fd : -1;
+}
+
 gboolean identity_wait(Identity *identity, gint64 deadline, GError **error)
 {
     g_autofree char *answer = expect(identity, "awake", deadline, error);

@@ -35,4 +35,23 @@ gboolean identity_send(Identity *identity, const Plan *plan, const Template *tmp
 /* Waits until the guest is whom it was told to be. */
 gboolean identity_wait(Identity *identity, gint64 deadline, GError **error);
 
+/*
+ * Tells a guest that will have no network, and a command to run, only what it must not have from
+ * the template: random numbers and time.
+ */
+gboolean identity_send_alone(Identity *identity, gint64 deadline, GError **error);
+
+/*
+ * Tells the guest of @hosts (of "ADDRESS NAME", or NULL), and waits at most @seconds until its
+ * services have set its network up.
+ */
+gboolean identity_go_online(Identity *identity, const GPtrArray *hosts, guint seconds,
+                            gint64 deadline, GError **error);
+
+/*
+ * What comes and goes from here on belongs to a command; see frame.h. Returns the descriptor, which
+ * stays @identity's, or -1.
+ */
+int identity_run(Identity *identity, gint64 deadline, GError **error);
+
 #endif

@@ -56,6 +56,13 @@ char *output_clean(const char *text)
     return g_string_free(clean, FALSE);
 }
 
+static const char *program = "microvm-ctl";
+
+void output_program(const char *name)
+{
+    program = name;
+}
+
 void output_say(const char *format, ...)
 {
     g_autofree char *text = NULL, *clean = NULL;
@@ -65,5 +72,5 @@ void output_say(const char *format, ...)
     text = g_strdup_vprintf(format, ap);
     va_end(ap);
     clean = output_clean(text);
-    fprintf(stderr, "microvm-ctl: %s\n", clean);
+    fprintf(stderr, "%s: %s\n", program, clean);
 }

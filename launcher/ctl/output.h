@@ -16,6 +16,9 @@ void output_node(JsonNode *node);
 /* "512 MiB", "1.5 GiB"; to be freed. */
 char *output_bytes(gint64 bytes);
 
+/* What output_say() begins with instead of "microvm-ctl"; it must outlive it. */
+void output_program(const char *name);
+
 /* "microvm-ctl: …" on standard error, one line whatever a guest's agent has put into it. */
 void output_say(const char *format, ...) G_GNUC_PRINTF(1, 2);
 

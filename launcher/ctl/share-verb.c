@@ -193,104 +193,6 @@ static gboolean remove_there(gconstpointer data)
            unlinkat(tree, mount, AT_REMOVEDIR) == 0 && unlinkat(tree, from, 0) == 0;
 }
 
-static gboolean write_map(pid_t pid, const char *file, guint from, guint to)
-{
-    g_autofree char *path = g_strdup_printf("/proc/%d/%s", pid, file);
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    gboolean done = fd >= 0 && dprintf(fd, "%u %u 1\n", from, to) > 0;
-
-    if (fd >= 0) {
-        close(fd);
-    }
-    return done;
-}
-
-/* A user namespace in which @owner's files are QEMU's, held by a process that does not last. */
-static int mapping(const struct stat *owner, const Place *place)
-{
-    int ready[2], ns = -1;
-    char byte;
-    pid_t pid;
-
-    if (pipe2(ready, O_CLOEXEC) < 0) {
-        return -1;
-    }
-    pid = fork();
-    if (pid == 0) {
-        if (unshare(CLONE_NEWUSER) == 0 && write(ready[1], "", 1) == 1) {
-            pause();
-        }
-        _exit(1);
-    }
-    close(ready[1]);
-    if (pid > 0 && read(ready[0], &byte, 1) == 1 &&
-        write_map(pid, "uid_map", owner->st_uid, place->uid) &&
-        write_map(pid, "gid_map", owner->st_gid, place->gid)) {
-        g_autofree char *path = g_strdup_printf("/proc/%d/ns/user", pid);
-
-        ns = open(path, O_RDONLY | O_CLOEXEC);
-    }
-    close(ready[0]);
-    if (pid > 0) {
-        kill(pid, SIGKILL);
-        waitpid(pid, NULL, 0);
-    }
-    return ns;
-}
-
-/*
- * QEMU, which is nobody in particular, gets at the files as their owner does, and what the guest
- * makes there belongs to that owner. File systems that have no such mounts leave it as it is.
- */
-static void map_owner(int tree, const struct stat *owner, const Place *place, const char *path)
-{
-    struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP};
-    int ns;
-
-    if (place->uid == 0 || place->uid == owner->st_uid) {
-        return;
-    }
-    ns = mapping(owner, place);
-    attr.userns_fd = (guint64)MAX(ns, 0);
-    if (ns < 0 || mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0) {
-        output_say("%s: no mapped mount (%s): the guest can do there what user %u can", path,
-                   g_strerror(errno), place->uid);
-    }
-    if (ns >= 0) {
-        close(ns);
-    }
-}
-
-/* A mount of @path that is nowhere yet. */
-static int clone_mount(const char *path, gboolean readonly, const Place *place, GError **error)
-{
-    struct mount_attr attr = {.attr_set =
-                                  MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSYMFOLLOW,
-                              .propagation = MS_PRIVATE};
-    int dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC), tree = -1;
-    struct stat owner;
-
-    if (readonly) {
-        attr.attr_set |= MOUNT_ATTR_RDONLY;
-    }
-    if (dir >= 0 && fstat(dir, &owner) == 0) {
-        tree = open_tree(dir, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
-    }
-    if (tree < 0 || mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0) {
-        fail_errno(path, error);
-        if (tree >= 0) {
-            close(tree);
-        }
-        tree = -1;
-    } else {
-        map_owner(tree, &owner, place, path);
-    }
-    if (dir >= 0) {
-        close(dir);
-    }
-    return tree;
-}
-
 static gboolean check_name(const char *name, GError **error)
 {
     gboolean good = *name && *name != '.' && strlen(name) <= NAME_MAX_BYTES;
@@ -317,7 +219,7 @@ static gboolean add(const Place *place, const Request *request, GError **error)
     if (!check_name(share.name, error)) {
         return FALSE;
     }
-    share.tree = clone_mount(path, request->read_only, place, error);
+    share.tree = live_share_mount(path, request->read_only, place->uid, place->gid, error);
     if (share.tree < 0) {
         return FALSE;
     }

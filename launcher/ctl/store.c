@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "store.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +19,7 @@
 
 #define SYSTEM_STORE "/var/lib/microvm"
 #define NAME_MAX_BYTES 32
+#define DEPTH_MAX 16    /* of directories in what is cleared away */
 #define KILL_SECONDS 10 /* for a process to be gone; its memory is given back first */
 
 static gboolean fail_errno(GError **error, const char *path)
@@ -97,16 +98,38 @@ static int lock_store(const char *store, GError **error)
     return -1;
 }
 
-static int remove_entry(const char *path, G_GNUC_UNUSED const struct stat *st,
-                        G_GNUC_UNUSED int type, G_GNUC_UNUSED struct FTW *ftw)
+/*
+ * By directories that are open, never by a path through them: what is in a run directory may be
+ * changed meanwhile by the user that a QEMU runs as.
+ */
+static gboolean remove_at(int parent, const char *name, guint depth)
 {
-    return remove(path);
+    gboolean done = unlinkat(parent, name, 0) == 0 || errno == ENOENT;
+    struct dirent *entry;
+    DIR *dir;
+    int fd;
+
+    if (done || errno != EISDIR) {
+        return done;
+    }
+    fd = depth > 0 ? openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+    if (fd < 0) {
+        return FALSE;
+    }
+    dir = fdopendir(fd);
+    g_assert(dir);
+    do {
+        entry = readdir(dir);
+        done = !entry || strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+               remove_at(fd, entry->d_name, depth - 1);
+    } while (entry && done);
+    closedir(dir);
+    return done && unlinkat(parent, name, AT_REMOVEDIR) == 0;
 }
 
 gboolean store_remove_tree(const char *path, GError **error)
 {
-    return nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS) == 0 || errno == ENOENT ||
-           fail_errno(error, path);
+    return remove_at(AT_FDCWD, path, DEPTH_MAX) || fail_errno(error, path);
 }
 
 /* Whether a QEMU program has a file of @dir among its words. */

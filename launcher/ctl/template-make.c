@@ -16,7 +16,8 @@
 #include "template.h"
 #include "warm.h"
 
-#define RUN_DIR "run" /* of the guest that is saved, inside of the work's directory */
+#define RUN_DIR "run"     /* of the guest that is saved, inside of the work's directory */
+#define MOUNT_DIR "mount" /* empty: a clone has another in its place */
 #define BALLOON_SECONDS                                                                           \
     60                      /* for the guest to give memory up; what it has not by then, it keeps \
                              */
@@ -116,8 +117,10 @@ static gboolean copy_config(const Make *make, GError **error)
 /* The files that the guest starts with. */
 static gboolean prepare_files(const Make *make, GError **error)
 {
+    g_autofree char *mount = in_work(make, MOUNT_DIR);
+
     if (!warm_share(make->work->path, make->source->user, TRUE, error) ||
-        !copy_config(make, error) || !make_memory(make, error)) {
+        !warm_make_dir(mount, error) || !copy_config(make, error) || !make_memory(make, error)) {
         return FALSE;
     }
     for (guint i = 0; i < make->source->disks->len; i++) {
@@ -154,7 +157,9 @@ static gboolean plan_guest(Make *make, GError **error)
 {
     static const char *const stopped[] = {"-S", NULL};
     g_autofree char *memory = in_work(make, TEMPLATE_MEMORY), *run = in_work(make, RUN_DIR);
+    g_autofree char *mount = in_work(make, MOUNT_DIR);
     PlanWarm warm = {.memory = memory,
+                     .mount = mount,
                      .disks = make->work->path,
                      .bases = make->work->path,
                      .vmgenid = make->vmgenid};
@@ -405,11 +410,12 @@ static void describe(const Make *make)
 
 static gboolean finish(Make *make, const char *name, GError **error)
 {
-    g_autofree char *run = in_work(make, RUN_DIR);
+    g_autofree char *run = in_work(make, RUN_DIR), *mount = in_work(make, MOUNT_DIR);
 
     describe(make);
-    return store_remove_tree(run, error) && add_host_files(make, error) &&
-           add_own_files(make, error) && template_save(make->tmpl, error) &&
+    return store_remove_tree(run, error) && store_remove_tree(mount, error) &&
+           add_host_files(make, error) && add_own_files(make, error) &&
+           template_save(make->tmpl, error) &&
            store_publish(make->store, make->work, name, make->request->replace, error);
 }
 

@@ -9,7 +9,7 @@
 
 #include "output.h"
 
-#define VERSION 1
+#define VERSION 2
 #define MANIFEST_MAX (1024 * 1024)
 #define REMAKE "'microvm-ctl template make --replace' makes it anew"
 

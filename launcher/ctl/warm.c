@@ -169,7 +169,7 @@ gboolean warm_set_links(Qmp *qmp, const Plan *plan, gboolean up, gint64 deadline
     for (guint i = 0; i < plan->nics->len; i++) {
         const PlanNic *nic = plan->nics->pdata[i];
 
-        if (!(up && nic->link_down) &&
+        if (!(up && (nic->link_down || nic->alone)) &&
             !qmp_run(qmp, "set_link", channel_arguments("{'name': <%s>, 'up': <%b>}", nic->key, up),
                      deadline, error)) {
             return FALSE;
@@ -213,6 +213,12 @@ char *warm_qemu_img(const char *qemu)
 
     return g_file_test(beside, G_FILE_TEST_IS_EXECUTABLE) ? g_steal_pointer(&beside)
                                                           : g_strdup("qemu-img");
+}
+
+gboolean warm_make_dir(const char *path, GError **error)
+{
+    return (mkdir(path, 0755) == 0 && chmod(path, 0755) == 0) ||
+           ctl_fail(error, CTL_ERROR_FAILED, "%s: %s", path, g_strerror(errno));
 }
 
 /* User and group of @name; FALSE without @error when it is us. */

@@ -30,7 +30,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(DoomedGuest, doomed_guest_end)
 /* Has the guest's memory, which is a file, left out of the stream that is to come or go. */
 gboolean warm_set_capabilities(Qmp *qmp, gint64 deadline, GError **error);
 
-/* Raises or cuts the link of all NICs but those that the config keeps down. */
+/* Raises or cuts the link of all NICs but those that the config, or the plan, keeps down. */
 gboolean warm_set_links(Qmp *qmp, const Plan *plan, gboolean up, gint64 deadline, GError **error);
 
 /* A file for what QEMU is to write to or read from, by descriptor; -1 with @error. */
@@ -41,6 +41,9 @@ gboolean warm_run(const char *const *argv, GError **error);
 
 /* qemu-img beside @qemu, or as PATH has it; to be freed. */
 char *warm_qemu_img(const char *qemu);
+
+/* A directory inside of one of ours, which QEMU can read, whoever it is. */
+gboolean warm_make_dir(const char *path, GError **error);
 
 /* Gives @path to user @name (NULL: stays ours), with @mode. */
 gboolean warm_give(const char *path, const char *name, guint mode, GError **error);

@@ -52,7 +52,15 @@ static bool is_known(dev_t dev)
     return false;
 }
 
-/* A line of mountinfo: only file systems on a block device have a major number. */
+/* What is only a place where something would be mounted by being looked at. */
+static bool is_autofs(const char *line)
+{
+    const char *type = strstr(line, " - ");
+
+    return type && strncmp(type, " - autofs ", strlen(" - autofs ")) == 0;
+}
+
+/* A line of mountinfo. */
 static void add_mount(char *line)
 {
     unsigned major, minor;
@@ -64,7 +72,7 @@ static void add_mount(char *line)
         return;
     }
     dev = makedev(major, minor);
-    if (n_frozen == FROZEN_MAX || is_known(dev)) {
+    if (n_frozen == FROZEN_MAX || is_known(dev) || is_autofs(line)) {
         return;
     }
     unescape(point);
@@ -89,13 +97,17 @@ static void find_mounts(void)
     }
 }
 
-/* The last one mounted first, as it may lie in a file of another. */
+/*
+ * The last one mounted first, as it may lie in a file of another. Processes that serve file systems
+ * must not stand still before these are open, nor go on before they are thawed.
+ */
 void freeze_all(void)
 {
     size_t kept = 0;
 
     sync();
     find_mounts();
+    others_freeze();
     for (size_t i = n_frozen; i-- > 0;) {
         if (ioctl(frozen[i].fd, FIFREEZE, 0) < 0) {
             if (errno != EOPNOTSUPP && errno != ENOTTY && errno != EROFS && errno != EINVAL) {

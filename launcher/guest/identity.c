@@ -9,8 +9,10 @@
  *
  *     settle [drop-caches]     services that hold on to an identity are stopped, SSH host keys
  *                              removed, everything is written to disk: "settled vmgenid=0"
- *     freeze                   the file systems are frozen: "frozen"
+ *     freeze                   all other processes and the file systems are frozen: "frozen"
  *     thaw                     what stood still may go on; there is no answer
+ *     thaw-disks               the file systems only, and the processes when a command has been
+ *                              started and leaves them time
  *     random HEX               what the kernel's random numbers depend on from now on
  *     time NANOSECONDS         since 1970
  *     hostname NAME
@@ -18,6 +20,9 @@
  *     mac OLD NEW              of one NIC
  *     wake                     SSH host keys are made, hooks run: "awake"; then the services are
  *                              started
+ *     host ADDRESS NAME        what a name stands for
+ *     online SECONDS           wait until they have set the network up: "online"
+ *     run                      a command, as the frames say that follow this line; see frame.h
  *
  * If something went wrong since the last answer, it is "failed: " and what. Whoever is at the other
  * end of the port has the guest's memory and disk, and is trusted.
@@ -30,7 +35,6 @@
 #include <limits.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,23 +47,6 @@
 #define RANDOM_MAX 256
 #define HOOKS "/etc/microvm/identity.d" /* programs that are run in each clone, in order */
 #define DROP_CACHES "/proc/sys/vm/drop_caches"
-
-static char failure[LINE_SIZE / 2];
-
-void fail(const char *format, ...)
-{
-    va_list ap;
-
-    if (*failure) {
-        return;
-    }
-    va_start(ap, format);
-    vsnprintf(failure, sizeof(failure), format, ap);
-    va_end(ap);
-    for (char *p = failure; *p; p++) {
-        *p = *p == '\n' ? ' ' : *p;
-    }
-}
 
 int start(char *const *argv)
 {
@@ -102,9 +89,12 @@ int run(char *const *argv)
 
 void overwrite(const char *path, const char *text, size_t size)
 {
-    int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    struct stat st;
 
-    if (fd < 0 || write(fd, text, size) != (ssize_t)size) {
+    /* a file that is cut to nothing before is written to the disk at once, and waited for */
+    if (fd < 0 || write(fd, text, size) != (ssize_t)size || fstat(fd, &st) < 0 ||
+        (st.st_size > (off_t)size && ftruncate(fd, (off_t)size) < 0)) {
         fail("%s: %s", path, strerror(errno));
     }
     if (fd >= 0) {
@@ -180,12 +170,12 @@ static void answer(int port, const char *text)
     char line[LINE_SIZE];
     int n;
 
-    if (*failure) {
-        n = snprintf(line, sizeof(line), "failed: %s\n", failure);
+    if (failed()) {
+        n = snprintf(line, sizeof(line), "failed: %s\n", failed());
     } else {
         n = snprintf(line, sizeof(line), "%s\n", text);
     }
-    *failure = '\0';
+    forgive();
     if (write(port, line, n) != n) {
         return; /* the host has gone, and will see to it */
     }
@@ -208,6 +198,9 @@ static void obey(int port, char *line)
         answer(port, "frozen");
     } else if (strcmp(line, "thaw") == 0) {
         thaw_all();
+        others_thaw();
+    } else if (strcmp(line, "thaw-disks") == 0) {
+        thaw_all();
     } else if (strcmp(line, "random") == 0) {
         set_random_hex(rest);
     } else if (strcmp(line, "time") == 0) {
@@ -224,6 +217,11 @@ static void obey(int port, char *line)
         run_hooks();
         answer(port, "awake");
         services_start();
+    } else if (strcmp(line, "host") == 0) {
+        add_host(rest);
+    } else if (strcmp(line, "online") == 0) {
+        services_wait_online(rest);
+        answer(port, "online");
     } else {
         fail("'%s' is not understood", line);
     }
@@ -294,6 +292,10 @@ int main(int argc, char **argv)
             size_t size = end - line + 1;
 
             *end = '\0';
+            if (strcmp(line, "run") == 0) {
+                command_serve(port, end + 1, used - size);
+                return 0;
+            }
             obey(port, line);
             used -= size;
             memmove(line, line + size, used);

@@ -13,6 +13,10 @@
 /* The first thing that went wrong; what comes after it is done all the same. */
 void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* That, or NULL; and begins anew. */
+const char *failed(void);
+void forgive(void);
+
 /* Runs @argv, found by PATH, with its output thrown away. Returns its exit status, or 255. */
 int run(char *const *argv);
 
@@ -25,14 +29,33 @@ int finish(int pid);
 /* Puts @text into @path, which must be there and stays the same file. */
 void overwrite(const char *path, const char *text, size_t size);
 
-/* freeze.c: all that the guest has on disks is written, and stays as it is until the thaw. */
+/*
+ * freeze.c: all that the guest has on disks is written, and stays as it is until the thaw, and so
+ * do its processes.
+ */
 void freeze_all(void);
 void thaw_all(void);
+
+/* others.c: all other processes stand still, from the saving on until a clone is awake. */
+void others_freeze(void);
+void others_thaw(void);
+
+/* The same in a process of its own that has its turn when nobody else wants the processor. */
+void others_thaw_when_idle(void);
 
 /* services.c: what holds on to an identity is stopped, its keys are removed; and started anew. */
 void services_stop(void);
 void services_make_keys(void);
 void services_start(void);
+
+/* At most @seconds, a number. Without a service that could tell it is not waited for. */
+void services_wait_online(char *seconds);
+
+/*
+ * command.c: runs the command that is asked for on @port, of which @size bytes at @rest have been
+ * read already, and returns when the host has gone. What has failed before is the command's fault.
+ */
+void command_serve(int port, const void *rest, size_t size);
 
 /* self.c: each sets one part of the guest's identity. */
 void set_random(const unsigned char *bytes, size_t size);
@@ -40,6 +63,7 @@ void set_time(long long ns);
 void set_hostname(const char *name);
 void set_machine_id(const char *id);
 void set_mac(const char *from, const char *to);
+void add_host(const char *line); /* to /etc/hosts */
 
 /* Whether the kernel has found a VM generation counter, by which it hears of being copied. */
 bool has_vmgenid(void);

@@ -96,6 +96,18 @@ static void rename_in_hosts(const char *from, const char *to)
     overwrite(HOSTS, changed, used);
 }
 
+void add_host(const char *line)
+{
+    int fd = open(HOSTS, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+
+    if (fd < 0 || dprintf(fd, "%s\n", line) < 0) {
+        fail(HOSTS ": %s", strerror(errno));
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
 void set_hostname(const char *name)
 {
     char before[HOST_NAME_MAX + 1] = "", line[HOST_NAME_MAX + 2];

@@ -18,15 +18,19 @@
 #define KEY_SUFFIX "_key"
 #define KEYS_MAX 8
 
-/* A unit, and the socket that would start it again; or NULL. */
+/*
+ * A unit; the socket that would start it again, or NULL; the program that waits until it has set
+ * up a network, and a further word for it, or NULL.
+ */
 static const struct {
-    char *unit, *socket;
+    char *unit, *socket, *wait, *word;
 } known[] = {
-    {"systemd-networkd.service", "systemd-networkd.socket"},
-    {"NetworkManager.service", NULL},
-    {"dhcpcd.service", NULL},
-    {"ssh.service", "ssh.socket"},
-    {"sshd.service", "sshd.socket"},
+    {"systemd-networkd.service", "systemd-networkd.socket",
+     "/usr/lib/systemd/systemd-networkd-wait-online", "--any"},
+    {"NetworkManager.service", NULL, "nm-online", "--quiet"},
+    {"dhcpcd.service", NULL, NULL, NULL},
+    {"ssh.service", "ssh.socket", NULL, NULL},
+    {"sshd.service", "sshd.socket", NULL, NULL},
 };
 #define KNOWN (sizeof(known) / sizeof(*known))
 
@@ -142,8 +146,30 @@ void services_start(void)
     for (size_t i = 0; i < n_to_start; i++) {
         argv[n++] = to_start[i];
     }
-    n_to_start = 0;
     if (run(argv) != 0) {
         fail("systemctl restart: some service did not start");
+    }
+}
+
+static bool was_active(const char *unit)
+{
+    for (size_t i = 0; i < n_to_start; i++) {
+        if (strcmp(to_start[i], unit) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void services_wait_online(char *seconds)
+{
+    for (size_t i = 0; i < KNOWN; i++) {
+        char option[64];
+        char *argv[] = {known[i].wait, known[i].word, option, NULL};
+
+        snprintf(option, sizeof(option), "--timeout=%s", seconds);
+        if (known[i].wait && was_active(known[i].unit) && run(argv) != 0) {
+            fail("there is no network after %s seconds (%s)", seconds, known[i].wait);
+        }
     }
 }

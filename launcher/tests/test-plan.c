@@ -246,6 +246,48 @@ static void test_warm(void)
     assert_words(clone, "-device", "vmgenid,guid=1b2c3d4e-0000-4000-8000-000000000201");
 }
 
+/* What a guest for one command has otherwise: neither network nor directory unless it is given one.
+ */
+static void test_warm_run(void)
+{
+    PlanWarm warm = warm_clone;
+    PlanOptions options = {.warm = &warm, .id = "1000000000", .net = "user"};
+    g_autoptr(Plan) alone = NULL, user = NULL, bridged = NULL, plain = NULL;
+    GError *error = NULL;
+
+    warm.run = TRUE;
+    warm.mount = "/c/mount";
+    alone = plan_warm_text("agent: 1\nnet0: virtio\nnet1: virtio,bridge=vmbr7\n", &warm,
+                           "3999999999", &error);
+    g_assert_no_error(error);
+    assert_words(alone, "-netdev", "user,id=net0,hostname=vm3999999999-201,restrict=on");
+    g_assert_true(((PlanNic *)alone->nics->pdata[0])->alone);
+    g_assert_true(((PlanNic *)alone->nics->pdata[1])->alone);
+    assert_words(alone, "-fsdev",
+                 "local,id=mount,path=/c/mount,security_model=none,readonly=on,multidevs=remap");
+    warm.user_net = TRUE;
+    warm.mount = "/srv/a,b";
+    warm.mount_writable = TRUE;
+    user = plan_warm_text("agent: 1\nnet0: virtio\n", &warm, "1000000000", &error);
+    g_assert_no_error(error);
+    assert_words(user, "-netdev", "user,id=net0,hostname=vm1000000000-201");
+    assert_words(user, "-fsdev",
+                 "local,id=mount,path=/srv/a,,b,security_model=mapped-xattr,multidevs=remap");
+    warm.user_net = FALSE;
+    warm.bridge = "vmbr0";
+    bridged = plan_with("agent: 1\nnet0: virtio\nnet1: virtio\n", &options, &error);
+    g_assert_no_error(error);
+    g_assert_cmpstr(((PlanNic *)bridged->nics->pdata[0])->bridge, ==, "vmbr0");
+    g_assert_cmpstr(((PlanNic *)bridged->nics->pdata[0])->ifname, ==, "tap1000000000i0");
+    g_assert_false(((PlanNic *)bridged->nics->pdata[0])->alone);
+    g_assert_true(((PlanNic *)bridged->nics->pdata[1])->alone);
+    assert_words(bridged, "-netdev", "user,id=net0-before,restrict=on");
+    plain = plan_warm_text("agent: 1\n", &warm_clone, "1000000000", &error);
+    g_assert_null(plain);
+    g_assert_error(error, PLAN_ERROR, PLAN_ERROR_CONFIG);
+    g_error_free(error);
+}
+
 /* The suffix is part of a host's name, of at most 64 bytes. */
 static void test_warm_name(void)
 {
@@ -295,6 +337,7 @@ int main(int argc, char **argv)
     g_test_add_func("/plan/mac-is-stable", test_mac_is_stable);
     g_test_add_func("/plan/args-are-only-words", test_args_are_only_words);
     g_test_add_func("/plan/warm", test_warm);
+    g_test_add_func("/plan/warm-run", test_warm_run);
     g_test_add_func("/plan/warm-name", test_warm_name);
     g_test_add_func("/plan/warm-refused", test_warm_refused);
     return g_test_run();

@@ -215,9 +215,9 @@ static void test_manifest(Fixture *f, gconstpointer data)
     static const char *const cases[][2] = {
         {"", "no JSON object"},
         {"[]", "no JSON object"},
-        {"{\"version\": 2}", "another version"},
-        {"{\"version\": 1}", "is not whole"},
-        {"{\"version\": 1, \"made\": 7, \"files\": [[]]}", "is not whole"},
+        {"{\"version\": 1}", "another version"},
+        {"{\"version\": 2}", "is not whole"},
+        {"{\"version\": 2, \"made\": 7, \"files\": [[]]}", "is not whole"},
     };
     g_autofree char *path = g_build_filename(f->tmpl, TEMPLATE_MANIFEST, NULL);
 

@@ -2,14 +2,13 @@
 /*
  * Templates and clones of a real Debian guest, on TCG, as a user sees them.
  *
- *   test-warm MICROVM-CTL MICROVM-LAUNCH
+ *   test-warm MICROVM-CTL MICROVM-LAUNCH MICROVM-RUN
  *
  * The environment names what is used: MICROVM_QEMU, MICROVM_VMLINUX, MICROVM_INITRD, and
  * MICROVM_IMAGE, the demo guest's disk, of which a copy is made and given SSH keys. It runs as
  * root. Guests go into the background: run it in a PID namespace, so that they end with it however
  * it ends.
  */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <glib/gstdio.h>
 #include <sched.h>
@@ -17,7 +16,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -25,67 +23,13 @@
 #include <json-glib/json-glib.h>
 
 #include "channel.h"
+#include "warm-common.h"
 
-#define LIMIT "1500" /* seconds for one command, on a slow, busy host */
-#define LIMIT_SECONDS 1500
 #define CLONES 3          /* at once */
 #define CLONES_FULL 20    /* with MICROVM_FULL */
 #define CLOCK_SECONDS 120 /* between a guest's answer and our looking at it, on such a host */
 #define FIRST_ID 201
 #define LIBCRYPTO "/usr/lib/x86_64-linux-gnu/libcrypto.so.3"
-
-static const char *ctl, *launcher, *qemu, *vmlinux, *initrd, *image;
-static char *dir, *store, *run_dir, *config, *disk;
-static char *out, *err;
-static int code;
-
-static char *in_dir(const char *name)
-{
-    return g_build_filename(dir, name, NULL);
-}
-
-static void run(const char *const *argv)
-{
-    GError *error = NULL;
-    int status;
-
-    g_clear_pointer(&out, g_free);
-    g_clear_pointer(&err, g_free);
-    g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, &err, &status,
-                 &error);
-    g_assert_no_error(error);
-    g_assert_true(WIFEXITED(status));
-    code = WEXITSTATUS(status);
-}
-
-/* With the directories that go with the verb: a guest's, or a template's, or both. */
-static char **ctl_words(const char *const *words)
-{
-    g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
-    gboolean kept = strcmp(words[0], "template") == 0 || strcmp(words[0], "clone") == 0;
-
-    g_strv_builder_add_many(builder, ctl, "--runtime-dir", run_dir, NULL);
-    if (kept)
-        g_strv_builder_add_many(builder, "--state-dir", store, "--timeout", LIMIT, NULL);
-    for (; *words; words++)
-        g_strv_builder_add(builder, *words);
-    return g_strv_builder_end(builder);
-}
-
-static void run_ctl(const char *const *words)
-{
-    g_auto(GStrv) argv = ctl_words(words);
-
-    run((const char *const *)argv);
-}
-
-#define CTL(...) run_ctl((const char *const[]){__VA_ARGS__, NULL})
-
-static void assert_done(void)
-{
-    g_assert_cmpstr(err, ==, "");
-    g_assert_cmpint(code, ==, 0);
-}
 
 static void assert_refused(const char *word)
 {
@@ -104,32 +48,6 @@ static char *in_guest(int id, const char *line)
     return g_strchomp(g_strdup(out));
 }
 
-#define MAKE_WORDS \
-    "--user", "root", "--", "--net", "user", "--qemu", qemu, "--kernel", vmlinux, "--initrd", initrd
-
-static gint64 disk_changed(void)
-{
-    struct stat st;
-
-    g_assert_cmpint(stat(disk, &st), ==, 0);
-    return st.st_mtim.tv_sec * G_GINT64_CONSTANT(1000000000) + st.st_mtim.tv_nsec;
-}
-
-/* A template "web", which all tests wake clones from. */
-static void need_template(void)
-{
-    static gboolean made;
-    gint64 before = disk_changed(), started = g_get_monotonic_time();
-
-    if (made)
-        return;
-    CTL("template", "make", config, "--name", "web", MAKE_WORDS);
-    assert_done();
-    made = TRUE;
-    g_test_message("made in %.1f s", (double)(g_get_monotonic_time() - started) / 1e6);
-    g_assert_cmpint(disk_changed(), ==, before);
-}
-
 static void wake(int id)
 {
     g_autofree char *number = g_strdup_printf("%d", id);
@@ -145,22 +63,6 @@ static void stop(int id)
 
     CTL("stop", number);
     assert_done();
-}
-
-/* The names in @path, sorted; "" when there are none, or no such directory. */
-static char *names_in(const char *path)
-{
-    const char *argv[] = {"ls", "-A", path, NULL};
-
-    run(argv);
-    return g_strchomp(g_strdup(out));
-}
-
-static void assert_empty(const char *path)
-{
-    g_autofree char *names = names_in(path);
-
-    g_assert_cmpstr(names, ==, "");
 }
 
 static void assert_usable(void)
@@ -321,18 +223,6 @@ static void test_identity(void)
     assert_empty(run_dir);
 }
 
-static int free_port(void)
-{
-    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof(addr);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    g_assert_cmpint(bind(fd, (struct sockaddr *)&addr, size), ==, 0);
-    g_assert_cmpint(getsockname(fd, (struct sockaddr *)&addr, &size), ==, 0);
-    close(fd);
-    return ntohs(addr.sin_port);
-}
-
 /* Reached from outside at its new address, by the image's echo service. */
 static void test_forward(void)
 {
@@ -433,6 +323,7 @@ static void test_cost(void)
 {
     g_autofree char *first = NULL;
     Cost cold, warm;
+    double command;
 
     need_template();
     boot_cold();
@@ -443,13 +334,17 @@ static void test_cost(void)
     first = in_guest(201, "echo ready");
     stop(201);
     g_assert_cmpstr(first, ==, "ready");
+    command = run_cpu_ms();
     g_test_message("cold boot: %.0f ms of CPU time, %" G_GINT64_FORMAT " MiB private", cold.cpu_ms,
                    cold.private_kib / 1024);
     g_test_message("clone:     %.0f ms of CPU time, %" G_GINT64_FORMAT " MiB private", warm.cpu_ms,
                    warm.private_kib / 1024);
     g_test_message("ratio:     1 to %.1f, 1 to %.1f", cold.cpu_ms / warm.cpu_ms,
                    (double)cold.private_kib / (double)warm.private_kib);
+    g_test_message("microvm-run -- true: %.0f ms of CPU time, 1 to %.1f", command,
+                   cold.cpu_ms / command);
     g_assert_cmpfloat(warm.cpu_ms * 3, <, cold.cpu_ms);
+    g_assert_cmpfloat(command * 2, <, warm.cpu_ms);
     g_assert_cmpint(warm.private_kib * 2, <, cold.private_kib);
 }
 
@@ -468,18 +363,6 @@ static GPid start_ctl(const char *const *words)
     return pid;
 }
 
-/* Until there is a file at @path, whose directory may come later too. */
-static void wait_for(const char *path)
-{
-    gint64 deadline = channel_deadline(LIMIT_SECONDS);
-
-    while (access(path, F_OK) <
-           0) { /* the file is of another process, in directories not there yet */
-        g_assert_cmpint(g_get_monotonic_time(), <, deadline);
-        g_usleep(2000);
-    }
-}
-
 /* @pid and all its children, as the kernel's out-of-memory killer would. */
 static int kill_all(GPid pid)
 {
@@ -491,12 +374,6 @@ static int kill_all(GPid pid)
     kill(pid, SIGKILL);
     waitpid(pid, &status, 0);
     return status;
-}
-
-static int count_qemus(void)
-{
-    run((const char *const[]){"pgrep", "-c", "-f", dir, NULL});
-    return (int)g_ascii_strtoll(out, NULL, 10);
 }
 
 /* Killed while the guest boots: there is no template, and the next command leaves nothing of it. */
@@ -672,9 +549,10 @@ int main(int argc, char **argv)
     int status;
 
     g_test_init(&argc, &argv, NULL);
-    g_assert_cmpint(argc, ==, 3);
+    g_assert_cmpint(argc, ==, 4);
     ctl = argv[1];
     launcher = argv[2];
+    microvm_run = argv[3];
     qemu = need("MICROVM_QEMU");
     vmlinux = need("MICROVM_VMLINUX");
     initrd = need("MICROVM_INITRD");
@@ -685,6 +563,7 @@ int main(int argc, char **argv)
     g_test_add_func("/warm/forward", test_forward);
     g_test_add_func("/warm/private", test_private);
     g_test_add_func("/warm/cost", test_cost);
+    add_run_tests();
     g_test_add_func("/warm/killed-while-made", test_killed_while_made);
     g_test_add_func("/warm/interrupted", test_interrupted);
     g_test_add_func("/warm/killed-while-waking", test_killed_while_waking);
