@@ -24,14 +24,19 @@ Config *load_config(const Options *options, GPtrArray *warnings, GError **error)
     return good ? g_steal_pointer(&config) : NULL;
 }
 
+gboolean load_on_proxmox(const Options *options)
+{
+    return options->host ? strcmp(options->host, "proxmox") == 0
+                         : !options->assume && host_is_proxmox(options->config);
+}
+
 /* The machine we run on, or the one assumed. */
 static Host *find_host(const Options *options, GError **error)
 {
     Host *host = options->assume ? host_assume(options->assume, error) : host_probe();
 
     if (host)
-        host->proxmox = options->host ? strcmp(options->host, "proxmox") == 0
-                                      : !host->assumed && host_is_proxmox(options->config);
+        host->proxmox = load_on_proxmox(options);
     return host;
 }
 

@@ -6,6 +6,7 @@
 #include "argv.h"
 #include "launch.h"
 #include "load.h"
+#include "wake.h"
 
 /* Exit codes, as --help has them. */
 enum {
@@ -39,8 +40,9 @@ static void dump(const Config *config)
     }
 }
 
-/* Config and plan, NULL in @plan when no more than the config was asked for. */
-static gboolean load(const Options *options, Plan **plan, GPtrArray *warnings, GError **error)
+/* Words to run, with the plan for QEMU's; NULL when no more than the config was asked for. */
+static gboolean load(const Options *options, Plan **plan, char ***argv, GPtrArray *warnings,
+                     GError **error)
 {
     g_autoptr(Config) config = load_config(options, warnings, error);
 
@@ -50,7 +52,16 @@ static gboolean load(const Options *options, Plan **plan, GPtrArray *warnings, G
         dump(config);
     if (options->mode == MODE_DUMP || options->mode == MODE_CHECK)
         return TRUE;
+    if (wake_template(config) && load_on_proxmox(options)) {
+        config_warn(config, config_find(config, "template")->line,
+                    "template: a name has no meaning on a Proxmox host, dropped");
+        g_ptr_array_add(warnings, g_strdup(config->warnings->pdata[config->warnings->len - 1]));
+    } else if (wake_template(config)) {
+        *argv = wake_argv(config, options, error);
+        return *argv != NULL;
+    }
     *plan = load_plan(options, config, warnings, error);
+    *argv = *plan ? argv_build(*plan) : NULL;
     return *plan != NULL;
 }
 
@@ -61,14 +72,16 @@ static gboolean run(const Options *options, GError **error)
     g_autoptr(Plan) plan = NULL;
     g_auto(GStrv) argv = NULL;
     gboolean show = options->mode == MODE_PRINT || options->mode == MODE_PRINT0;
-    gboolean good = load(options, &plan, warnings, error);
+    gboolean good = load(options, &plan, &argv, warnings, error);
 
     print_warnings(warnings);
-    if (!plan)
+    if (!argv)
         return good;
-    argv = argv_build(plan);
     if (!show) {
-        launch(plan, argv, error);
+        if (plan)
+            launch(plan, argv, error);
+        else
+            wake(argv, error);
         return FALSE;
     }
     if (options->mode == MODE_PRINT)

@@ -45,6 +45,9 @@ static const struct {
     {TEXT, AT(plan.runtime_dir), "runtime-dir", "DIR",
      "where sockets and pidfile go (default $XDG_RUNTIME_DIR/microvm,\n"
      "or /run/microvm; /run/microvm-NAME with --user)"},
+    {TEXT, AT(state_dir), "state-dir", "DIR",
+     "where microvm-ctl keeps the template that the config names\n"
+     "(default /var/lib/microvm)"},
     {FLAG, AT(plan.daemonize), "daemonize", NULL, "return as soon as the guest runs"},
     {FLAG, AT(plan.no_limits), "no-limits", NULL,
      "stay in this cgroup; who starts the launcher sees to cpulimit and cpuunits"},

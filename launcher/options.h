@@ -18,6 +18,7 @@ typedef struct {
     const char *storage_cfg; /* or NULL */
     const char *assume;      /* or NULL */
     const char *host;        /* "proxmox", "plain", or NULL: found out */
+    const char *state_dir;   /* of microvm-ctl's templates; NULL: its own choice */
     gboolean strict;
     PlanOptions plan; /* strings are borrowed from argv */
 } Options;

@@ -85,13 +85,13 @@ gboolean plan_number(const PlanContext *ctx, const char *key, guint64 min, guint
     return TRUE;
 }
 
-/* The guest's id: --id, or the digits in "114.conf". */
-static gboolean plan_id(const PlanContext *ctx, GError **error)
+char *plan_guest_id(const Config *config, const PlanOptions *options, GError **error)
 {
-    g_autofree char *base = g_path_get_basename(ctx->config->file);
-    gboolean given = ctx->options->id != NULL;
-    gboolean run = ctx->options->warm && ctx->options->warm->run;
-    const char *text = given ? ctx->options->id : base;
+    const PlanContext ctx = {.config = config, .options = options};
+    g_autofree char *base = g_path_get_basename(config->file);
+    gboolean given = options->id != NULL;
+    gboolean run = options->warm && options->warm->run;
+    const char *text = given ? options->id : base;
     guint64 id;
 
     if (!given && g_str_has_suffix(base, ".conf"))
@@ -100,13 +100,18 @@ static gboolean plan_id(const PlanContext *ctx, GError **error)
         g_autofree char *quoted = propstr_quote(text);
 
         if (given)
-            return plan_fail(ctx, NULL, error, "--id: %s is not a guest id, 1 to %d", quoted,
-                             MAX_ID);
-        return plan_fail(ctx, NULL, error, "%s is not a guest id, as in 114.conf; give --id",
-                         quoted);
+            plan_fail(&ctx, NULL, error, "--id: %s is not a guest id, 1 to %d", quoted, MAX_ID);
+        else
+            plan_fail(&ctx, NULL, error, "%s is not a guest id, as in 114.conf; give --id", quoted);
+        return NULL;
     }
-    ctx->plan->id = g_strdup_printf("%" G_GUINT64_FORMAT, id);
-    return TRUE;
+    return g_strdup_printf("%" G_GUINT64_FORMAT, id);
+}
+
+static gboolean plan_id(const PlanContext *ctx, GError **error)
+{
+    ctx->plan->id = plan_guest_id(ctx->config, ctx->options, error);
+    return ctx->plan->id != NULL;
 }
 
 char *plan_runtime_path(const Plan *plan, const char *suffix)

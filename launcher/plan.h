@@ -224,6 +224,9 @@ typedef struct {
     GPtrArray *warnings;            /* of char *, one line each */
 } Plan;
 
+/* The guest's id, --id or the digits in "114.conf", to be freed; NULL with @error. */
+char *plan_guest_id(const Config *config, const PlanOptions *options, GError **error);
+
 /*
  * Makes the plan for @config, which schema_check() has passed. Looks at the machine only through
  * @host. Returns a Plan to free with plan_free(), or NULL with @error (PLAN_ERROR or HOST_ERROR).

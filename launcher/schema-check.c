@@ -68,6 +68,17 @@ static gboolean normal_boolean(char **value, GError **error)
     return TRUE;
 }
 
+static gboolean normal_template(char **value, GError **error)
+{
+    const char *name = *value;
+
+    if (normal_boolean(value, NULL))
+        return TRUE;
+    if (rule_matches(name, "[A-Za-z0-9][A-Za-z0-9_.-]*"))
+        return TRUE;
+    return rule_fail_value(error, name, "is neither 0 or 1 nor a template's name");
+}
+
 static gboolean normal_integer(char **value, GError **error)
 {
     const char *digits = *value;
@@ -159,6 +170,8 @@ static gboolean normalise(const SchemaKey *row, char **value, GError **error)
     switch (row->type) {
     case SCHEMA_BOOLEAN:
         return normal_boolean(value, error);
+    case SCHEMA_TEMPLATE:
+        return normal_template(value, error);
     case SCHEMA_INTEGER:
         return normal_integer(value, error);
     case SCHEMA_NUMBER:

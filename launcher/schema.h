@@ -28,8 +28,9 @@ typedef enum {
     SCHEMA_BOOLEAN,
     SCHEMA_INTEGER,
     SCHEMA_NUMBER,
-    SCHEMA_PROPS,  /* a property string, by ->props; one that has a single sub-key is kept bare */
-    SCHEMA_CPUSET, /* "0,5,8-11"; kept without spaces */
+    SCHEMA_PROPS,    /* a property string, by ->props; one that has a single sub-key is kept bare */
+    SCHEMA_CPUSET,   /* "0,5,8-11"; kept without spaces */
+    SCHEMA_TEMPLATE, /* a boolean; or the name of a template of microvm-ctl's, beyond Proxmox */
 } SchemaType;
 
 /* Whether @value is good; @props is the parsed value of a SCHEMA_PROPS key, else NULL. */

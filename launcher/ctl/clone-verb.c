@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* microvm-ctl clone: guests that go on running by themselves once they are awake. */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "clone.h"
 #include "output.h"
@@ -123,6 +129,51 @@ static gboolean check_words(const Request *request, GError **error)
     return TRUE;
 }
 
+/* Until the process behind @pidfd has ended. Each signal that would end us is passed on to it. */
+static void wait_and_pass(int pidfd, int signals)
+{
+    struct pollfd fds[] = {{.fd = pidfd, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
+    struct signalfd_siginfo info;
+
+    while (!(fds[0].revents & POLLIN)) {
+        if (poll(fds, G_N_ELEMENTS(fds), -1) < 0 && errno != EINTR) {
+            return;
+        }
+        if ((fds[1].revents & POLLIN) && read(signals, &info, sizeof(info)) == sizeof(info)) {
+            syscall(SYS_pidfd_send_signal, pidfd, SIGTERM, NULL, 0);
+        }
+    }
+}
+
+/* As the launcher does, whose place QEMU takes. Signals are blocked since store_supervise(). */
+static gboolean stay(const Request *request, GError **error)
+{
+    Request asked = *request;
+    g_autoptr(Guest) guest = NULL;
+    sigset_t set;
+    int pidfd, signals;
+
+    asked.id = request->words[1];
+    guest = guest_find(&asked, NULL);
+    pidfd = guest ? guest_pidfd(guest, NULL) : -1;
+    if (pidfd < 0) {
+        return TRUE; /* it has ended already */
+    }
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);
+    signals = signalfd(-1, &set, SFD_CLOEXEC);
+    if (signals < 0) {
+        close(pidfd);
+        return ctl_fail(error, CTL_ERROR_FAILED, "signalfd: %s", g_strerror(errno));
+    }
+    wait_and_pass(pidfd, signals);
+    close(signals);
+    close(pidfd);
+    return TRUE;
+}
+
 gboolean ctl_clone(Request *request, GError **error)
 {
     g_autofree char *store = store_dir(request);
@@ -132,12 +183,15 @@ gboolean ctl_clone(Request *request, GError **error)
     if (!check_words(request, error)) {
         return FALSE;
     }
+    if (request->foreground && request->n_words != 2) {
+        return ctl_fail(error, CTL_ERROR_USAGE, "clone: --foreground is for one guest");
+    }
     tmpl = template_load(store, request->words[0], error);
     if (!tmpl || !clone_check_user(request, tmpl, error) || !template_check(tmpl, error)) {
         return FALSE;
     }
     if (!store_supervise(store, request, &done, error)) {
-        return done;
+        return done && (!request->foreground || stay(request, error));
     }
     return wake(request, store, tmpl, error);
 }

@@ -130,6 +130,7 @@ gboolean clone_plan(Clone *clone, const CloneRun *run, GError **error)
     options.plan.user = tmpl->user;
     options.plan.net = request->net ? request->net : tmpl->user_net ? "user" : NULL;
     options.plan.vsock = tmpl->vsock;
+    options.plan.no_limits = request->no_limits;
     clone->plan = warm_plan(config, NULL, &options, error);
     return clone->plan != NULL;
 }

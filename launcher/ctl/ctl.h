@@ -25,9 +25,10 @@ typedef struct {
     double timeout; /* seconds: --timeout, or the verb's own */
     gboolean json, force, log, cancel, list, remove, read_only;
     gboolean replace, drop_caches;
-    const char *state_dir; /* where templates are; NULL: store_dir() */
-    const char *net;       /* of a clone; NULL: as its template's */
-    const char *name;      /* of a share, or template; NULL: as its directory, or guest, has it */
+    const char *state_dir;          /* where templates are; NULL: store_dir() */
+    const char *net;                /* of a clone; NULL: as its template's */
+    gboolean no_limits, foreground; /* of a clone */
+    const char *name; /* of a share, or template; NULL: as its directory, or guest, has it */
     guint64 serial;
     char detach_key;
     const char *to, *ssh_config;

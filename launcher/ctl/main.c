@@ -124,6 +124,10 @@ static const struct {
      "without what the guest has read from its disks"},
     {"net", "user[,hostfwd=F]…", "clone", TEXT, AT(net), 0,
      "QEMU's user network with forwarded ports, as the launcher has\nit"},
+    {"no-limits", NULL, "clone", FLAG, AT(no_limits), 0,
+     "stay in this cgroup, as with the launcher"},
+    {"foreground", NULL, "clone", FLAG, AT(foreground), 0,
+     "stay until the one guest has ended; SIGTERM ends it"},
     {"help", NULL, NULL, HELP, 0, 0, "this text"},
     {"version", NULL, NULL, VERSION, 0, 0, "the version"},
 };

@@ -16,6 +16,7 @@
 #include "launcher-paths.h"
 #include "plan.h"
 #include "schema.h"
+#include "wake.h"
 
 #define CONFIG_DIR "/etc/microvm"
 #define LAST G_MAXINT64  /* the order of guests without one */
@@ -30,7 +31,7 @@ typedef struct {
     gint64 order, up, down;
     double cpu_limit;   /* 0: none */
     guint64 cpu_weight; /* 0: none given */
-    gint64 memory_mib;
+    gint64 memory_mib;  /* 0: its template's, which is not looked at */
 } Guest;
 
 static const PropSpec startup[] = {
@@ -83,8 +84,9 @@ static Guest *read_guest(const char *path, gint64 id, GError **error)
     guest->cpu_weight = weight ? MIN(g_ascii_strtoull(weight, NULL, 10), CPU_WEIGHT_MAX) : 0;
     if (size && !(memory = propstr_parse(size, schema_memory, error)))
         return NULL;
-    guest->memory_mib =
-        memory ? propstr_get_int(memory, "current", PLAN_MEMORY_MIB) : PLAN_MEMORY_MIB;
+    if (!wake_template(config))
+        guest->memory_mib =
+            memory ? propstr_get_int(memory, "current", PLAN_MEMORY_MIB) : PLAN_MEMORY_MIB;
     return g_steal_pointer(&guest);
 }
 
@@ -151,8 +153,9 @@ static char *drop_in(const GPtrArray *guests, const Guest *guest)
         g_string_append_printf(text, "CPUQuota=%.0f%%\n", MAX(guest->cpu_limit * 100, 1));
     if (guest->cpu_weight)
         g_string_append_printf(text, "CPUWeight=%" G_GUINT64_FORMAT "\n", guest->cpu_weight);
-    g_string_append_printf(text, "MemoryMax=%" G_GINT64_FORMAT "M\n",
-                           guest->memory_mib + PLAN_OVERHEAD_MIB);
+    if (guest->memory_mib)
+        g_string_append_printf(text, "MemoryMax=%" G_GINT64_FORMAT "M\n",
+                               guest->memory_mib + PLAN_OVERHEAD_MIB);
     return g_string_free(text, FALSE);
 }
 

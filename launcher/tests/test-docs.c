@@ -53,6 +53,8 @@ static char *value_of(const SchemaKey *row)
     switch (row->type) {
     case SCHEMA_BOOLEAN:
         return g_strdup("0 or 1");
+    case SCHEMA_TEMPLATE:
+        return g_strdup("0, 1 or a name");
     case SCHEMA_INTEGER:
         if (!row->min && !row->max)
             return g_strdup("integer");

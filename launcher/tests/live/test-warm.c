@@ -348,6 +348,38 @@ static void test_cost(void)
     g_assert_cmpint(warm.private_kib * 2, <, cold.private_kib);
 }
 
+/* A config that names the template: in the launcher's place is what ends with the guest, and ends
+ * it. */
+static void test_by_config(void)
+{
+    g_autofree char *conf = in_dir("210.conf"), *said = NULL;
+    const char *argv[] = {launcher, "--runtime-dir", run_dir, "--state-dir",
+                          store,    "--no-limits",   conf,    NULL};
+    char first[4] = "";
+    GError *error = NULL;
+    int output, status;
+    GPid pid;
+
+    need_template();
+    g_assert_true(g_file_set_contents(conf, "machine: microvm\ntemplate: web\n", -1, NULL));
+    g_spawn_async_with_pipes(NULL, (char **)argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL, &pid,
+                             NULL, &output, NULL, &error);
+    g_assert_no_error(error);
+    /* it says so when the guest is ready */
+    g_assert_cmpint(read(output, first, 3), ==, 3);
+    g_assert_cmpstr(first, ==, "210");
+    said = in_guest(210, "hostname");
+    g_assert_cmpstr(said, ==, "web-210");
+    g_assert_cmpint(waitpid(pid, &status, WNOHANG), ==, 0);
+    kill(pid, SIGTERM);
+    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    g_assert_true(WIFEXITED(status));
+    g_assert_cmpint(WEXITSTATUS(status), ==, 0);
+    close(output);
+    assert_empty(run_dir);
+    g_assert_cmpint(count_qemus(), ==, 0);
+}
+
 /* Without asking the supervisor: what is left is for the next command to clear away. */
 static GPid start_ctl(const char *const *words)
 {
@@ -515,10 +547,20 @@ static void add_ssh(void)
     debugfs("sif /etc/ssh/ssh_host_ed25519_key mode 0100600");
 }
 
+/* The launcher looks for microvm-ctl beside itself, and then there. */
+static void add_to_path(const char *program)
+{
+    g_autofree char *its = g_path_get_dirname(program);
+    g_autofree char *path = g_strconcat(its, ":", g_getenv("PATH"), NULL);
+
+    g_setenv("PATH", path, TRUE);
+}
+
 static void prepare(void)
 {
     g_autofree char *text = NULL;
 
+    add_to_path(ctl);
     dir = g_dir_make_tmp("warm-XXXXXX", NULL);
     store = in_dir("store");
     run_dir = in_dir("run");
@@ -563,6 +605,7 @@ int main(int argc, char **argv)
     g_test_add_func("/warm/forward", test_forward);
     g_test_add_func("/warm/private", test_private);
     g_test_add_func("/warm/cost", test_cost);
+    g_test_add_func("/warm/by-config", test_by_config);
     add_run_tests();
     g_test_add_func("/warm/killed-while-made", test_killed_while_made);
     g_test_add_func("/warm/interrupted", test_interrupted);
