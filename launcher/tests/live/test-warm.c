@@ -38,33 +38,6 @@ static void assert_refused(const char *word)
     g_assert_cmpint(code, ==, 1);
 }
 
-/* What a shell in the guest prints; to be freed. */
-static char *in_guest(int id, const char *line)
-{
-    g_autofree char *number = g_strdup_printf("%d", id);
-
-    CTL("--timeout", LIMIT, "agent", number, "exec", "sh", "-c", line);
-    assert_done();
-    return g_strchomp(g_strdup(out));
-}
-
-static void wake(int id)
-{
-    g_autofree char *number = g_strdup_printf("%d", id);
-
-    CTL("clone", "web", number);
-    assert_done();
-    g_test_message("%s", g_strchomp(out));
-}
-
-static void stop(int id)
-{
-    g_autofree char *number = g_strdup_printf("%d", id);
-
-    CTL("stop", number);
-    assert_done();
-}
-
 static void assert_usable(void)
 {
     CTL("template", "list");
@@ -188,20 +161,9 @@ static void test_identity(void)
 {
     int n = g_getenv("MICROVM_FULL") ? CLONES_FULL : CLONES;
     g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    g_autoptr(GStrvBuilder) words = g_strv_builder_new();
-    g_auto(GStrv) argv = NULL;
 
     need_template();
-    g_strv_builder_add_many(words, "clone", "web", NULL);
-    for (int i = 0; i < n; i++) {
-        g_autofree char *id = g_strdup_printf("%d", FIRST_ID + i);
-
-        g_strv_builder_add(words, id);
-    }
-    argv = g_strv_builder_end(words);
-    run_ctl((const char *const *)argv);
-    assert_done();
-    g_test_message("%s", out);
+    wake(FIRST_ID, n);
     for (int i = 0; i < n; i++)
         look_at(FIRST_ID + i, seen);
     for (int i = 0; i < n; i++)
@@ -248,7 +210,7 @@ static void test_private(void)
 
     need_template();
     before = memory_sum();
-    wake(201);
+    wake(201, 1);
     assert_empty(clones);
     g_free(in_guest(201, "head -c 8M /dev/urandom >/var/mine; sync; "
                          "head -c 32M /dev/urandom >/dev/shm/mine"));
@@ -256,7 +218,7 @@ static void test_private(void)
     assert_done();
     CTL("balloon", "201", "256", "--timeout", LIMIT);
     assert_done();
-    wake(202);
+    wake(202, 1);
     said = in_guest(202, "ls /var/mine /dev/shm/mine 2>&1 || true");
     g_assert_null(strstr(said, "\n/"));
     g_assert_cmpint(said[0], ==, 'l');
@@ -267,85 +229,6 @@ static void test_private(void)
     after = memory_sum();
     g_assert_cmpstr(after, ==, before);
     assert_usable();
-}
-
-/* What a guest has cost the host, by its process. */
-typedef struct {
-    double cpu_ms;      /* of all threads */
-    gint64 private_kib; /* memory that is in no file, and so nobody else's */
-} Cost;
-
-static double cpu_ms(const char *pid)
-{
-    g_autofree char *tasks = g_strdup_printf("/proc/%s/task", pid);
-    g_autoptr(GDir) threads = g_dir_open(tasks, 0, NULL);
-    const char *name;
-    double sum = 0;
-
-    while (threads && (name = g_dir_read_name(threads))) {
-        g_autofree char *path = g_build_filename(tasks, name, "schedstat", NULL), *text = NULL;
-
-        if (g_file_get_contents(path, &text, NULL, NULL))
-            sum += (double)g_ascii_strtoull(text, NULL, 10) / 1e6;
-    }
-    return sum;
-}
-
-static Cost cost_of(int id)
-{
-    g_autofree char *file = g_strdup_printf("%s/%d.pid", run_dir, id), *pid = NULL;
-    g_autofree char *rollup = NULL, *text = NULL;
-    const char *line;
-    Cost cost;
-
-    g_assert_true(g_file_get_contents(file, &pid, NULL, NULL));
-    g_strchomp(pid);
-    cost.cpu_ms = cpu_ms(pid);
-    rollup = g_strdup_printf("/proc/%s/smaps_rollup", pid);
-    g_assert_true(g_file_get_contents(rollup, &text, NULL, NULL));
-    line = strstr(text, "\nAnonymous:");
-    g_assert_nonnull(line);
-    cost.private_kib = g_ascii_strtoll(line + strlen("\nAnonymous:"), NULL, 10);
-    return cost;
-}
-
-static void boot_cold(void)
-{
-    run((const char *const[]){launcher, "--runtime-dir", run_dir, "--user", "root", "--net", "user",
-                              "--qemu", qemu, "--kernel", vmlinux, "--initrd", initrd,
-                              "--daemonize", config, NULL});
-    assert_done();
-    g_free(in_guest(114, "systemctl is-system-running --wait || [ $? = 1 ]"));
-}
-
-/* In the same run: CPU time, which a busy host changes little, until the guest is ready. */
-static void test_cost(void)
-{
-    g_autofree char *first = NULL;
-    Cost cold, warm;
-    double command;
-
-    need_template();
-    boot_cold();
-    cold = cost_of(114);
-    stop(114);
-    wake(201);
-    warm = cost_of(201);
-    first = in_guest(201, "echo ready");
-    stop(201);
-    g_assert_cmpstr(first, ==, "ready");
-    command = run_cpu_ms();
-    g_test_message("cold boot: %.0f ms of CPU time, %" G_GINT64_FORMAT " MiB private", cold.cpu_ms,
-                   cold.private_kib / 1024);
-    g_test_message("clone:     %.0f ms of CPU time, %" G_GINT64_FORMAT " MiB private", warm.cpu_ms,
-                   warm.private_kib / 1024);
-    g_test_message("ratio:     1 to %.1f, 1 to %.1f", cold.cpu_ms / warm.cpu_ms,
-                   (double)cold.private_kib / (double)warm.private_kib);
-    g_test_message("microvm-run -- true: %.0f ms of CPU time, 1 to %.1f", command,
-                   cold.cpu_ms / command);
-    g_assert_cmpfloat(warm.cpu_ms * 3, <, cold.cpu_ms);
-    g_assert_cmpfloat(command * 10, <, cold.cpu_ms);
-    g_assert_cmpint(warm.private_kib * 2, <, cold.private_kib);
 }
 
 /* A config that names the template: in the launcher's place is what ends with the guest, and ends
@@ -459,7 +342,7 @@ static void test_killed_while_waking(void)
     GPid pid;
 
     need_template();
-    wake(201);
+    wake(201, 1);
     pid = start_ctl(words);
     wait_for(pidfile);
     while (!text || !*text)
@@ -484,7 +367,7 @@ static void test_disk_full(void)
     g_autofree char *clones = g_build_filename(store, "clones", NULL), *said = NULL;
 
     need_template();
-    wake(201);
+    wake(201, 1);
     g_assert_no_errno(unshare(CLONE_NEWNS));
     g_assert_no_errno(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
     g_assert_no_errno(mount("none", clones, "tmpfs", 0, "size=64k"));
@@ -493,7 +376,7 @@ static void test_disk_full(void)
     g_assert_nonnull(strstr(err, "No space left"));
     assert_empty(clones);
     g_assert_no_errno(mount("none", clones, "tmpfs", MS_REMOUNT, "size=16m"));
-    wake(202);
+    wake(202, 1);
     CTL("--timeout", "60", "agent", "202", "exec", "sh", "-c",
         "dd if=/dev/urandom of=/var/big bs=1M count=64 conv=fsync");
     CTL("list");
@@ -604,7 +487,7 @@ int main(int argc, char **argv)
     g_test_add_func("/warm/identity", test_identity);
     g_test_add_func("/warm/forward", test_forward);
     g_test_add_func("/warm/private", test_private);
-    g_test_add_func("/warm/cost", test_cost);
+    add_cost_tests();
     g_test_add_func("/warm/by-config", test_by_config);
     add_run_tests();
     g_test_add_func("/warm/killed-while-made", test_killed_while_made);

@@ -129,3 +129,37 @@ int count_qemus(void)
     run((const char *const[]){"pgrep", "-c", "-f", dir, NULL});
     return (int)g_ascii_strtoll(out, NULL, 10);
 }
+
+char *in_guest(int id, const char *line)
+{
+    g_autofree char *number = g_strdup_printf("%d", id);
+
+    CTL("--timeout", LIMIT, "agent", number, "exec", "sh", "-c", line);
+    assert_done();
+    return g_strchomp(g_strdup(out));
+}
+
+void wake(int id, int n)
+{
+    g_autoptr(GStrvBuilder) words = g_strv_builder_new();
+    g_auto(GStrv) argv = NULL;
+
+    g_strv_builder_add_many(words, "clone", "web", NULL);
+    for (int i = 0; i < n; i++) {
+        g_autofree char *number = g_strdup_printf("%d", id + i);
+
+        g_strv_builder_add(words, number);
+    }
+    argv = g_strv_builder_end(words);
+    run_ctl((const char *const *)argv);
+    assert_done();
+    g_test_message("%s", g_strchomp(out));
+}
+
+void stop(int id)
+{
+    g_autofree char *number = g_strdup_printf("%d", id);
+
+    CTL("stop", number);
+    assert_done();
+}

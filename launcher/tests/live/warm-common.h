@@ -39,6 +39,13 @@ void assert_done(void);
 /* A template "web", which all tests wake clones from; it is made once. */
 void need_template(void);
 
+/* What a shell in the guest prints; to be freed. */
+char *in_guest(int id, const char *line);
+
+/* Wakes @n clones of "web" together, the first one @id; ends a guest. */
+void wake(int id, int n);
+void stop(int id);
+
 /* The names in @path, sorted; "" when there are none, or no such directory. To be freed. */
 char *names_in(const char *path);
 void assert_empty(const char *path);
@@ -55,5 +62,8 @@ int count_qemus(void);
 /* test-warm-run.c: the tests of microvm-run; and the CPU time of all that "true" takes. */
 void add_run_tests(void);
 double run_cpu_ms(void);
+
+/* test-warm-cost.c: what clones cost beside guests that boot. */
+void add_cost_tests(void);
 
 #endif

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What clones cost, in one run with guests that boot. With MICROVM_FULL beside an ordinary PC
+ * (MICROVM_Q35, a QEMU that has that board, and MICROVM_BZIMAGE), with up to 50 clones at once, and
+ * in counts: the host's instructions until a clone runs (valgrind), and the guest's until it is
+ * ready (MICROVM_PLUGIN, of ci/plugin).
+ */
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "warm-common.h"
+
+#define FIRST_ID 201
+#define PC_ID "115"
+
+/* What a guest has cost the host, by its process. */
+typedef struct {
+    double cpu_ms;      /* of all threads */
+    gint64 private_kib; /* memory that is in no file, and so nobody else's */
+    gint64 rss_kib, pss_kib;
+} Cost;
+
+static double cpu_ms(const char *pid)
+{
+    g_autofree char *tasks = g_strdup_printf("/proc/%s/task", pid);
+    g_autoptr(GDir) threads = g_dir_open(tasks, 0, NULL);
+    const char *name;
+    double sum = 0;
+
+    while (threads && (name = g_dir_read_name(threads))) {
+        g_autofree char *path = g_build_filename(tasks, name, "schedstat", NULL), *text = NULL;
+
+        if (g_file_get_contents(path, &text, NULL, NULL))
+            sum += (double)g_ascii_strtoull(text, NULL, 10) / 1e6;
+    }
+    return sum;
+}
+
+static gint64 number_behind(const char *text, const char *key)
+{
+    const char *line = strstr(text, key);
+
+    g_assert_nonnull(line);
+    return g_ascii_strtoll(line + strlen(key), NULL, 10);
+}
+
+static Cost cost_of(int id)
+{
+    g_autofree char *file = g_strdup_printf("%s/%d.pid", run_dir, id), *pid = NULL;
+    g_autofree char *rollup = NULL, *text = NULL;
+    Cost cost;
+
+    g_assert_true(g_file_get_contents(file, &pid, NULL, NULL));
+    g_strchomp(pid);
+    cost.cpu_ms = cpu_ms(pid);
+    rollup = g_strdup_printf("/proc/%s/smaps_rollup", pid);
+    g_assert_true(g_file_get_contents(rollup, &text, NULL, NULL));
+    cost.rss_kib = number_behind(text, "\nRss:");
+    cost.pss_kib = number_behind(text, "\nPss:");
+    cost.private_kib = number_behind(text, "\nAnonymous:");
+    return cost;
+}
+
+static void boot_cold(void)
+{
+    run((const char *const[]){launcher, "--runtime-dir", run_dir, "--user", "root", "--net", "user",
+                              "--qemu", qemu, "--kernel", vmlinux, "--initrd", initrd,
+                              "--daemonize", config, NULL});
+    assert_done();
+    g_free(in_guest(114, "systemctl is-system-running --wait || [ $? = 1 ]"));
+}
+
+static void tell(const char *what, Cost cost, Cost than)
+{
+    g_test_message("%-12s %.0f ms of CPU time, 1 to %.1f; %" G_GINT64_FORMAT
+                   " MiB private, 1 to %.1f",
+                   what, cost.cpu_ms, than.cpu_ms / cost.cpu_ms, cost.private_kib / 1024,
+                   (double)than.private_kib / (double)cost.private_kib);
+}
+
+/* The same guest on the board that Proxmox starts, by the path of SeaBIOS; its disk stays as it is.
+ */
+static Cost boot_pc(void)
+{
+    g_autofree char *path = g_strdup_printf("%s/" PC_ID, run_dir);
+    g_autofree char *pid = g_strconcat(path, ".pid", NULL);
+    g_autofree char *qmp = g_strdup_printf("unix:%s.qmp,server=on,wait=off", path);
+    g_autofree char *agent = g_strdup_printf("socket,id=qga0,path=%s.qga,server=on,wait=off", path);
+    g_autofree char *drive = g_strdup_printf("if=virtio,format=raw,snapshot=on,file=%s", disk);
+    Cost cost;
+
+    run((const char *const[]){g_getenv("MICROVM_Q35"),
+                              "-name",
+                              "guest=pc",
+                              "-nodefaults",
+                              "-display",
+                              "none",
+                              "-machine",
+                              "q35",
+                              "-accel",
+                              "tcg",
+                              "-cpu",
+                              "max",
+                              "-m",
+                              "256",
+                              "-device",
+                              "VGA",
+                              "-kernel",
+                              g_getenv("MICROVM_BZIMAGE"),
+                              "-initrd",
+                              initrd,
+                              "-append",
+                              "root=/dev/vda rw quiet",
+                              "-drive",
+                              drive,
+                              "-device",
+                              "virtio-serial-pci",
+                              "-chardev",
+                              agent,
+                              "-device",
+                              "virtserialport,chardev=qga0,name=org.qemu.guest_agent.0",
+                              "-device",
+                              "virtio-rng-pci",
+                              "-netdev",
+                              "hubport,id=net0,hubid=0",
+                              "-device",
+                              "virtio-net-pci,netdev=net0,romfile=",
+                              "-qmp",
+                              qmp,
+                              "-pidfile",
+                              pid,
+                              "-daemonize",
+                              NULL});
+    assert_done();
+    g_free(in_guest(115, "systemctl is-system-running --wait || [ $? = 1 ]"));
+    cost = cost_of(115);
+    stop(115);
+    return cost;
+}
+
+/* In the same run: CPU time, which a busy host changes little, until the guest is ready. */
+static void test_cost(void)
+{
+    g_autofree char *first = NULL;
+    Cost cold, warm;
+    double command;
+
+    need_template();
+    boot_cold();
+    cold = cost_of(114);
+    stop(114);
+    wake(FIRST_ID, 1);
+    warm = cost_of(FIRST_ID);
+    first = in_guest(FIRST_ID, "echo ready");
+    stop(FIRST_ID);
+    g_assert_cmpstr(first, ==, "ready");
+    command = run_cpu_ms();
+    if (g_getenv("MICROVM_Q35"))
+        tell("a PC:", boot_pc(), cold);
+    tell("cold boot:", cold, cold);
+    tell("clone:", warm, cold);
+    g_test_message("microvm-run -- true: %.0f ms of CPU time, 1 to %.1f", command,
+                   cold.cpu_ms / command);
+    g_assert_cmpfloat(warm.cpu_ms * 3, <, cold.cpu_ms);
+    g_assert_cmpfloat(command * 10, <, cold.cpu_ms);
+    g_assert_cmpint(warm.private_kib * 2, <, cold.private_kib);
+}
+
+/* @n clones at once; what one of them has cost, on average. */
+static Cost wake_many(int n)
+{
+    gint64 begun = g_get_monotonic_time(), took;
+    Cost sum = {0};
+
+    wake(FIRST_ID, n);
+    took = g_get_monotonic_time() - begun;
+    for (int i = 0; i < n; i++) {
+        Cost cost = cost_of(FIRST_ID + i);
+
+        sum.cpu_ms += cost.cpu_ms / n;
+        sum.private_kib += cost.private_kib / n;
+        sum.rss_kib += cost.rss_kib / n;
+        sum.pss_kib += cost.pss_kib / n;
+    }
+    for (int i = 0; i < n; i++)
+        stop(FIRST_ID + i);
+    g_test_message("%2d at once: all ready after %.1f s; each %.0f ms of CPU time, %.1f MiB RSS, "
+                   "%.1f PSS, %.1f private",
+                   n, (double)took / 1e6, sum.cpu_ms, (double)sum.rss_kib / 1024,
+                   (double)sum.pss_kib / 1024, (double)sum.private_kib / 1024);
+    return sum;
+}
+
+/* What they have of the template is there once, and one more costs no more than the first. */
+static void test_many(void)
+{
+    static const int counts[] = {5, 20, 50};
+    Cost one, many;
+
+    need_template();
+    one = wake_many(1);
+    for (gsize i = 0; i < G_N_ELEMENTS(counts); i++) {
+        many = wake_many(counts[i]);
+        g_assert_cmpint(many.private_kib, <, one.private_kib * 3 / 2);
+        g_assert_cmpint(many.pss_kib, <, one.pss_kib);
+    }
+}
+
+/*
+ * A program in QEMU's place for clones of "web", which runs it otherwise: @with is the shell's
+ * command up to QEMU's words, and @and what follows these. Returns the manifest as it was, for
+ * put_back().
+ */
+static char *wrap(const char *with, const char *and)
+{
+    g_autofree char *path = in_dir("qemu-wrapped"), *manifest = NULL, *text = NULL;
+    g_autofree char *script =
+        g_strdup_printf("#!/bin/bash\n"
+                        "words=()\n"
+                        "while [ $# -gt 0 ]; do\n"
+                        "    if [ \"$1\" = -sandbox ]; then shift 2; continue; fi\n"
+                        "    words+=(\"$1\")\n"
+                        "    shift\n"
+                        "done\n"
+                        "exec %s \"${words[@]}\" %s\n",
+                        with, and);
+    g_autofree char *its = g_strdup_printf("\"%s\"", path);
+    g_autoptr(GRegex) field = g_regex_new("(\"qemu\"\\s*:\\s*)\"[^\"]*\"", 0, 0, NULL);
+    g_autofree char *with_its = g_strdup_printf("\\1%s", its);
+    char *before;
+
+    manifest = g_build_filename(store, "templates/web/manifest.json", NULL);
+    g_assert_true(g_file_set_contents(path, script, -1, NULL));
+    g_assert_no_errno(g_chmod(path, 0755));
+    g_assert_true(g_file_get_contents(manifest, &before, NULL, NULL));
+    text = g_regex_replace(field, before, -1, 0, with_its, 0, NULL);
+    g_assert_cmpstr(text, !=, before);
+    g_assert_true(
+        g_file_set_contents_full(manifest, text, -1, G_FILE_SET_CONTENTS_NONE, 0600, NULL));
+    return before;
+}
+
+static void put_back(char *before)
+{
+    g_autofree char *manifest = g_build_filename(store, "templates/web/manifest.json", NULL);
+
+    g_assert_true(
+        g_file_set_contents_full(manifest, before, -1, G_FILE_SET_CONTENTS_NONE, 0600, NULL));
+    g_free(before);
+}
+
+/* A number in the first file whose name begins so; it is removed. */
+static gint64 number_in(const char *prefix, const char *key)
+{
+    g_autoptr(GDir) files = g_dir_open(dir, 0, NULL);
+    const char *name;
+    gint64 number = -1;
+
+    while (number < 0 && (name = g_dir_read_name(files))) {
+        g_autofree char *path = in_dir(name), *text = NULL;
+
+        if (!g_str_has_prefix(name, prefix) || !g_file_get_contents(path, &text, NULL, NULL) ||
+            !strstr(text, key))
+            continue;
+        number = number_behind(text, key);
+        g_remove(path);
+    }
+    g_assert_cmpint(number, >, 0);
+    return number;
+}
+
+/* The host's instructions from QEMU's begin to "cont", after which the guest's are among them. */
+static void test_start_counted(void)
+{
+    g_autofree char *callgrind = g_strdup_printf(
+        "valgrind --tool=callgrind --dump-before=qmp_cont --callgrind-out-file=%s/start.%%p %s",
+        dir, qemu);
+    char *before;
+
+    need_template();
+    before = wrap(callgrind, "");
+    wake(FIRST_ID, 1);
+    stop(FIRST_ID);
+    put_back(before);
+    g_test_message("%.1f million instructions of QEMU's before a clone runs",
+                   (double)number_in("start.", "\nsummary:") / 1e6);
+}
+
+/* The guest's own, until its new identity has answered. */
+static void test_guest_counted(void)
+{
+    g_autofree char *plugin =
+        g_strdup_printf("-plugin %s,out=%s/guest.counts,phase=waking,phase=never@mark9",
+                        g_getenv("MICROVM_PLUGIN"), dir);
+    char *before;
+
+    need_template();
+    before = wrap(qemu, plugin);
+    wake(FIRST_ID, 1);
+    stop(FIRST_ID);
+    put_back(before);
+    g_test_message("%.1f million instructions of the guest's until it is ready",
+                   (double)number_in("guest.", "phase waking ") / 1e6);
+}
+
+void add_cost_tests(void)
+{
+    g_test_add_func("/warm/cost", test_cost);
+    if (!g_getenv("MICROVM_FULL"))
+        return;
+    g_test_add_func("/warm/many", test_many);
+    g_test_add_func("/warm/start-counted", test_start_counted);
+    g_test_add_func("/warm/guest-counted", test_guest_counted);
+}
