@@ -9,6 +9,10 @@ top=$(dirname "$here")
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/microvm-launch
 mkdir -p "$cache"
 
+# dpkg-buildpackage sets flags for one architecture, which firmware cannot have; and what the cache keeps is
+# known by a hash in which they are not.
+unset ASFLAGS CFLAGS CPPFLAGS CXXFLAGS DFLAGS FCFLAGS FFLAGS GCJFLAGS LDFLAGS OBJCFLAGS OBJCXXFLAGS RUSTFLAGS
+
 die() {
     echo "${0##*/}: $*" >&2
     exit 1
@@ -96,7 +100,7 @@ step() {
     mkdir -p "$(dirname "$log")"
     [ -t 2 ] && printf '\r\033[K  %-34s ...' "$title" >&2
     set +e
-    "$@" 2>&1 </dev/null | tee "$log" | show_progress "$title" "$pattern" "$total"
+    (set -e; "$@") 2>&1 </dev/null | tee "$log" | show_progress "$title" "$pattern" "$total"
     rc=${PIPESTATUS[0]}
     set -e
     [ -t 2 ] && printf '\r\033[K' >&2

@@ -263,21 +263,6 @@ static void test_by_config(void)
     g_assert_cmpint(count_qemus(), ==, 0);
 }
 
-/* Without asking the supervisor: what is left is for the next command to clear away. */
-static GPid start_ctl(const char *const *words)
-{
-    g_auto(GStrv) argv = ctl_words(words);
-    GError *error = NULL;
-    GPid pid;
-
-    g_spawn_async(NULL, argv, NULL,
-                  G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDOUT_TO_DEV_NULL |
-                      G_SPAWN_STDERR_TO_DEV_NULL,
-                  NULL, NULL, &pid, &error);
-    g_assert_no_error(error);
-    return pid;
-}
-
 /* @pid and all its children, as the kernel's out-of-memory killer would. */
 static int kill_all(GPid pid)
 {

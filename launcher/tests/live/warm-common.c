@@ -163,3 +163,17 @@ void stop(int id)
     CTL("stop", number);
     assert_done();
 }
+
+GPid start_ctl(const char *const *words)
+{
+    g_auto(GStrv) argv = ctl_words(words);
+    GError *error = NULL;
+    GPid pid;
+
+    g_spawn_async(NULL, argv, NULL,
+                  G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDOUT_TO_DEV_NULL |
+                      G_SPAWN_STDERR_TO_DEV_NULL,
+                  NULL, NULL, &pid, &error);
+    g_assert_no_error(error);
+    return pid;
+}

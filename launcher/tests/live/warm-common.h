@@ -30,6 +30,9 @@ void run(const char *const *argv);
 void run_ctl(const char *const *words);
 #define CTL(...) run_ctl((const char *const[]){__VA_ARGS__, NULL})
 
+/* Starts it, without output. The caller waits for it. */
+GPid start_ctl(const char *const *words);
+
 /* Its words, to be freed. */
 char **ctl_words(const char *const *words);
 
