@@ -484,7 +484,7 @@ static int by_name(gconstpointer a, gconstpointer b)
 
 /*
  * Disks of other kinds than files and devices cannot be had here, and one pair has words in args
- * that show how they are split, and mean nothing to QEMU.
+ * that show how they are split, and mean nothing to QEMU. Others are not for QEMU at all.
  */
 static gboolean can_be_tried(const char *name)
 {
@@ -492,7 +492,8 @@ static gboolean can_be_tried(const char *name)
     g_autofree char *file = g_strdup_printf("%s/%s.argv", configs, name), *text = NULL;
 
     return !g_strv_contains(words_only, name) && g_file_get_contents(file, &text, NULL, NULL) &&
-           !strstr(text, "\"rbd\"") && !strstr(text, "\"vmdk\"");
+           !strstr(text, "\"rbd\"") && !strstr(text, "\"vmdk\"") &&
+           !g_str_has_prefix(text, "/usr/bin/microvm-ctl ");
 }
 
 int main(int argc, char **argv)
