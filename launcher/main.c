@@ -53,9 +53,10 @@ static gboolean load(const Options *options, Plan **plan, char ***argv, GPtrArra
     if (options->mode == MODE_DUMP || options->mode == MODE_CHECK)
         return TRUE;
     if (wake_template(config) && load_on_proxmox(options)) {
-        config_warn(config, config_find(config, "template")->line,
-                    "template: a name has no meaning on a Proxmox host, dropped");
-        g_ptr_array_add(warnings, g_strdup(config->warnings->pdata[config->warnings->len - 1]));
+        g_ptr_array_add(warnings,
+                        g_strdup_printf("%s:%u: template: a name has no meaning on a Proxmox host, "
+                                        "dropped",
+                                        config->file, config_find(config, "template")->line));
     } else if (wake_template(config)) {
         *argv = wake_argv(config, options, error);
         return *argv != NULL;

@@ -150,20 +150,26 @@ static gboolean stay(const Request *request, GError **error)
 {
     Request asked = *request;
     g_autoptr(Guest) guest = NULL;
+    g_autoptr(GError) cause = NULL;
     sigset_t set;
     int pidfd, signals;
 
     asked.id = request->words[1];
-    guest = guest_find(&asked, NULL);
-    pidfd = guest ? guest_pidfd(guest, NULL) : -1;
-    if (pidfd < 0) {
+    guest = guest_find(&asked, &cause);
+    pidfd = guest ? guest_pidfd(guest, &cause) : -1;
+    if (pidfd < 0 && (g_error_matches(cause, CTL_ERROR, CTL_ERROR_GUEST) ||
+                      g_error_matches(cause, G_IO_ERROR, g_io_error_from_errno(ESRCH)))) {
         return TRUE; /* it has ended already */
+    }
+    if (pidfd < 0) {
+        g_propagate_error(error, g_steal_pointer(&cause));
+        return FALSE;
     }
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGHUP);
-    signals = signalfd(-1, &set, SFD_CLOEXEC);
+    signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     if (signals < 0) {
         close(pidfd);
         return ctl_fail(error, CTL_ERROR_FAILED, "signalfd: %s", g_strerror(errno));

@@ -242,6 +242,7 @@ static void test_usage(Fixture *f, gconstpointer data)
         {"clone", NAME, "x"},
         {"clone", NAME, "201", "201"},
         {"clone", "../clone", "201"},
+        {"clone", NAME, "201", "202", "--foreground"},
     };
 
     (void)data;
