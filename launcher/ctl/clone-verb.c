@@ -20,7 +20,8 @@ static gboolean begin(Clone *clone, GError **error)
 static gboolean go_on(Clone *clone, GError **error)
 {
     return clone_started(clone, error) && clone_run(clone, error) &&
-           identity_send(clone->identity, clone->plan, clone->tmpl, clone->deadline, error);
+           identity_send(clone->identity, clone->plan, clone->tmpl, clone->keys, clone->deadline,
+                         error);
 }
 
 static gboolean finish(Clone *clone, GError **error)

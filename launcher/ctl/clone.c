@@ -32,6 +32,7 @@ void clone_free(Clone *clone)
     if (!clone) {
         return;
     }
+    g_clear_pointer(&clone->keys, host_keys_free);
     g_clear_pointer(&clone->identity, identity_free);
     g_clear_pointer(&clone->qmp, qmp_free);
     if (clone->process > 0) {
@@ -60,14 +61,14 @@ static char *in_work(const Clone *clone, const char *name)
 /* A layer that takes what the clone writes, over the disk of the template. */
 static gboolean make_layer(const Clone *clone, const char *key, GError **error)
 {
-    g_autofree char *qemu_img = warm_qemu_img(clone->tmpl->qemu);
-    g_autofree char *name = g_strconcat(key, ".qcow2", NULL);
-    g_autofree char *base = template_path(clone->tmpl, name);
-    g_autofree char *path = in_work(clone, name);
-    const char *argv[] = {qemu_img, "create", "-q", "-f", "qcow2", "-F",
-                          "qcow2",  "-b",     base, path, NULL};
+    g_autofree char *name = g_strconcat(key, ".qcow2", NULL), *path = in_work(clone, name);
+    g_autofree char *empty = template_layer(clone->tmpl, key), *data = NULL;
+    gsize size;
 
-    return warm_run(argv, error) && warm_give(path, clone->tmpl->user, 0600, error);
+    return g_file_get_contents(empty, &data, &size, error) &&
+           g_file_set_contents_full(path, data, (gssize)size, G_FILE_SET_CONTENTS_NONE, 0600,
+                                    error) &&
+           warm_give(path, clone->tmpl->user, 0600, error);
 }
 
 /* QEMU's words name the clone's directory thereby, also when it has no disk: see store_sweep(). */
@@ -90,6 +91,14 @@ static void plan_run(const CloneRun *run, PlanWarm *warm)
     } else if (run->mount) { /* QEMU is us, and there is no need of a mount of its own */
         warm->mount = run->mount;
     }
+}
+
+/* For one that will have a name. They are ready before the guest asks. */
+static void begin_keys(Clone *clone)
+{
+    g_autofree char *comment = g_strconcat("root@", clone->plan->name, NULL);
+
+    clone->keys = host_keys_begin(clone->work->path, clone->tmpl->ssh_keys, comment);
 }
 
 gboolean clone_plan(Clone *clone, const CloneRun *run, GError **error)
@@ -132,6 +141,9 @@ gboolean clone_plan(Clone *clone, const CloneRun *run, GError **error)
     options.plan.vsock = tmpl->vsock;
     options.plan.no_limits = request->no_limits;
     clone->plan = warm_plan(config, NULL, &options, error);
+    if (clone->plan && (!run || run->network || run->bridge)) {
+        begin_keys(clone);
+    }
     return clone->plan != NULL;
 }
 

@@ -24,6 +24,7 @@ typedef struct {
     DoomedGuest *guest;
     Qmp *qmp;
     Identity *identity;
+    HostKeys *keys; /* NULL: none are made for it */
 } Clone;
 
 /* What a clone for one command has otherwise than others. */
@@ -44,7 +45,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Clone, clone_free)
 /* Frees it alone: the guest is another process's to end. */
 void clone_forget(Clone *clone);
 
-/* Takes its directory, and makes the plan. @run NULL: one that goes on running by itself. */
+/* Takes its directory, makes the plan, and begins with its keys. @run NULL: one that goes on
+ * running by itself. */
 gboolean clone_plan(Clone *clone, const CloneRun *run, GError **error);
 
 /* Makes its layers and begins to start QEMU. */

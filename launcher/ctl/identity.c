@@ -177,8 +177,23 @@ static char *expect(Identity *identity, const char *word, gint64 deadline, GErro
     return NULL;
 }
 
-gboolean identity_settle(Identity *identity, gboolean drop_caches, gboolean *vmgenid,
-                         gint64 deadline, GError **error)
+/* "settled vmgenid=1 keys=ed25519,rsa"; of keys, those that we know. */
+static void read_settled(const char *answer, Template *tmpl)
+{
+    const char *list = strstr(answer, " keys=");
+    g_auto(GStrv) types = g_strsplit(list ? list + strlen(" keys=") : "", ",", -1);
+
+    tmpl->vmgenid_used = strstr(answer, " vmgenid=1") != NULL;
+    for (char **type = types; *type; type++) {
+        if (host_keys_is_type(*type) &&
+            !g_ptr_array_find_with_equal_func(tmpl->ssh_keys, *type, g_str_equal, NULL)) {
+            g_ptr_array_add(tmpl->ssh_keys, g_strdup(*type));
+        }
+    }
+}
+
+gboolean identity_settle(Identity *identity, gboolean drop_caches, Template *tmpl, gint64 deadline,
+                         GError **error)
 {
     g_autofree char *answer = NULL;
 
@@ -187,7 +202,7 @@ gboolean identity_settle(Identity *identity, gboolean drop_caches, gboolean *vmg
     }
     answer = expect(identity, "settled ", deadline, error);
     if (answer) {
-        *vmgenid = strcmp(answer, "settled vmgenid=1") == 0;
+        read_settled(answer, tmpl);
     }
     return answer != NULL;
 }
@@ -232,8 +247,21 @@ static void add_machine_id(GString *text)
     g_string_append_c(text, '\n');
 }
 
-gboolean identity_send(Identity *identity, const Plan *plan, const Template *tmpl, gint64 deadline,
-                       GError **error)
+/* The last of what makes it a guest of its own: it works on the rest while we wait for the keys. */
+static gboolean send_keys(Identity *identity, HostKeys *keys, gint64 deadline, GError **error)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    gboolean sent;
+
+    host_keys_add(keys, text);
+    g_string_append_printf(text, "time %" G_GINT64_FORMAT "000\nwake\n", g_get_real_time());
+    sent = send_text(identity, text->str, deadline, error);
+    explicit_bzero(text->str, text->len);
+    return sent;
+}
+
+gboolean identity_send(Identity *identity, const Plan *plan, const Template *tmpl, HostKeys *keys,
+                       gint64 deadline, GError **error)
 {
     g_autoptr(GString) text = g_string_new(NULL);
 
@@ -251,8 +279,8 @@ gboolean identity_send(Identity *identity, const Plan *plan, const Template *tmp
             g_string_append_printf(text, "mac %s %s\n", before, nic->mac);
         }
     }
-    g_string_append_printf(text, "time %" G_GINT64_FORMAT "000\nwake\n", g_get_real_time());
-    return send_text(identity, text->str, deadline, error);
+    return send_text(identity, text->str, deadline, error) &&
+           send_keys(identity, keys, deadline, error);
 }
 
 gboolean identity_send_alone(Identity *identity, gint64 deadline, GError **error)
@@ -262,7 +290,7 @@ gboolean identity_send_alone(Identity *identity, gint64 deadline, GError **error
     if (!add_random(text, error)) {
         return FALSE;
     }
-    g_string_append_printf(text, "thaw-disks\ntime %" G_GINT64_FORMAT "000\n", g_get_real_time());
+    g_string_append_printf(text, "thaw\ntime %" G_GINT64_FORMAT "000\n", g_get_real_time());
     return send_text(identity, text->str, deadline, error);
 }
 

@@ -3,6 +3,7 @@
 #define MICROVM_CTL_IDENTITY_H
 
 #include "agent.h"
+#include "host-keys.h"
 #include "template.h"
 
 /*
@@ -20,17 +21,22 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Identity, identity_free)
 /* Puts the program into the guest, by its agent, and starts it. */
 gboolean identity_install(Agent *agent, gint64 deadline, GError **error);
 
-/* Tells the guest to get ready to be saved; *@vmgenid: its kernel would hear of a new generation.
+/*
+ * Tells the guest to get ready to be saved. What it answers goes into @tmpl: whether its kernel
+ * would hear of a new generation, and which kinds of SSH host keys it had.
  */
-gboolean identity_settle(Identity *identity, gboolean drop_caches, gboolean *vmgenid,
-                         gint64 deadline, GError **error);
+gboolean identity_settle(Identity *identity, gboolean drop_caches, Template *tmpl, gint64 deadline,
+                         GError **error);
 
 /* Has the guest's file systems frozen; it thaws them when it hears who it is. */
 gboolean identity_freeze(Identity *identity, gint64 deadline, GError **error);
 
-/* Tells the guest that it is @plan's, a clone of @tmpl, and does not wait for it. */
-gboolean identity_send(Identity *identity, const Plan *plan, const Template *tmpl, gint64 deadline,
-                       GError **error);
+/*
+ * Tells the guest that it is @plan's, a clone of @tmpl, with @keys, which are waited for; the guest
+ * is not.
+ */
+gboolean identity_send(Identity *identity, const Plan *plan, const Template *tmpl, HostKeys *keys,
+                       gint64 deadline, GError **error);
 
 /* Waits until the guest is whom it was told to be. */
 gboolean identity_wait(Identity *identity, gint64 deadline, GError **error);

@@ -108,7 +108,8 @@ static gboolean introduce(Clone *clone, const RunOptions *options, GError **erro
     if (!options->user_net && !options->bridge) {
         return identity_send_alone(clone->identity, clone->deadline, error);
     }
-    return identity_send(clone->identity, clone->plan, clone->tmpl, clone->deadline, error) &&
+    return identity_send(clone->identity, clone->plan, clone->tmpl, clone->keys, clone->deadline,
+                         error) &&
            identity_wait(clone->identity, clone->deadline, error) &&
            warm_set_links(clone->qmp, clone->plan, TRUE, clone->deadline, error) &&
            go_online(clone, options, error);
@@ -181,6 +182,7 @@ static gboolean run(const RunOptions *options, int *status, GError **error)
     done = start(clone, options, error) && clone_run(clone, error) &&
            introduce(clone, options, error) && limit_memory(clone, options, error) &&
            run_command(clone, options, status, error);
+    g_clear_pointer(&clone->keys, host_keys_free); /* before the directory goes that they are in */
     if (!keeper_end()) {
         store_sweep(store);
     }

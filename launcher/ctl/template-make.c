@@ -224,8 +224,8 @@ static gboolean settle(Make *make, GError **error)
     }
     make->identity = identity_connect(make->plan->identity, error);
     return make->identity &&
-           identity_settle(make->identity, make->request->drop_caches, &make->tmpl->vmgenid_used,
-                           make->deadline, error) &&
+           identity_settle(make->identity, make->request->drop_caches, make->tmpl, make->deadline,
+                           error) &&
            shrink(make, error) && identity_freeze(make->identity, make->deadline, error);
 }
 
@@ -360,6 +360,26 @@ static gboolean add_shared_file(const Make *make, const char *what, const char *
            template_add_file(make->tmpl, what, name, FALSE, error);
 }
 
+/*
+ * What clones copy instead of running qemu-img each: a layer with nothing in it. Its base is named
+ * as it will be when the template is there.
+ */
+static gboolean make_layer(const Make *make, const PlanDisk *disk, GError **error)
+{
+    g_autofree char *qemu_img = warm_qemu_img(make->plan->qemu), *name = disk_name(disk);
+    g_autofree char *now = in_work(make, name), *layer = template_layer(make->tmpl, disk->key);
+    g_autofree char *dir = store_path(make->store, STORE_TEMPLATE, make->tmpl->name);
+    g_autofree char *then = g_build_filename(dir, name, NULL);
+    const char *create[] = {qemu_img, "create", "-q", "-f",  "qcow2", "-F",
+                            "qcow2",  "-b",     now,  layer, NULL};
+    const char *rename[] = {qemu_img, "rebase", "-q", "-u", "-f",  "qcow2",
+                            "-F",     "qcow2",  "-b", then, layer, NULL};
+
+    return warm_run(create, error) && warm_run(rename, error) &&
+           warm_give(layer, NULL, 0600, error) &&
+           template_add_file(make->tmpl, "layer", strrchr(layer, '/') + 1, FALSE, error);
+}
+
 static gboolean add_own_files(const Make *make, GError **error)
 {
     if (!add_shared_file(make, "memory", TEMPLATE_MEMORY, error) ||
@@ -376,6 +396,9 @@ static gboolean add_own_files(const Make *make, GError **error)
         }
         if (!disk->readonly) {
             g_ptr_array_add(make->tmpl->disks, g_strdup(disk->key));
+            if (!make_layer(make, disk, error)) {
+                return FALSE;
+            }
         }
     }
     return TRUE;

@@ -9,7 +9,7 @@
 
 #include "output.h"
 
-#define VERSION 2
+#define VERSION 3
 #define MANIFEST_MAX (1024 * 1024)
 #define REMAKE "'microvm-ctl template make --replace' makes it anew"
 
@@ -30,6 +30,7 @@ Template *template_new(const char *name, const char *dir)
     tmpl->files = g_ptr_array_new_with_free_func((GDestroyNotify)file_free);
     tmpl->disks = g_ptr_array_new_with_free_func(g_free);
     tmpl->nics = g_ptr_array_new_with_free_func(g_free);
+    tmpl->ssh_keys = g_ptr_array_new_with_free_func(g_free);
     return tmpl;
 }
 
@@ -54,6 +55,7 @@ void template_free(Template *tmpl)
     g_ptr_array_unref(tmpl->files);
     g_ptr_array_unref(tmpl->disks);
     g_ptr_array_unref(tmpl->nics);
+    g_ptr_array_unref(tmpl->ssh_keys);
     g_free(tmpl);
 }
 
@@ -146,6 +148,7 @@ static char *to_json(const Template *tmpl)
     output_int(builder, "memory-mib", (gint64)tmpl->memory_mib);
     add_list(builder, "disks", tmpl->disks);
     add_list(builder, "nics", tmpl->nics);
+    add_list(builder, "ssh-keys", tmpl->ssh_keys);
     add_files(builder, tmpl);
     json_builder_end_object(builder);
     root = json_builder_get_root(builder);
@@ -246,7 +249,8 @@ static gboolean from_json(JsonObject *root, Template *tmpl)
     }
     tmpl->memory_mib = (guint64)get_int(root, "memory-mib");
     return read_list(root, "disks", tmpl->disks) && read_list(root, "nics", tmpl->nics) &&
-           tmpl->nics->len % 2 == 0 && read_files(root, tmpl);
+           tmpl->nics->len % 2 == 0 && read_list(root, "ssh-keys", tmpl->ssh_keys) &&
+           read_files(root, tmpl);
 }
 
 Template *template_load(const char *store, const char *name, GError **error)
@@ -385,6 +389,13 @@ gboolean template_check(const Template *tmpl, GError **error)
         }
     }
     return check_config(tmpl, error) && check_cpu(tmpl, error);
+}
+
+char *template_layer(const Template *tmpl, const char *key)
+{
+    g_autofree char *name = g_strconcat(key, ".layer", NULL);
+
+    return template_path(tmpl, name);
 }
 
 const char *template_mac(const Template *tmpl, const char *key)

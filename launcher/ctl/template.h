@@ -39,9 +39,10 @@ typedef struct {
     gboolean vmgenid;      /* it has the device */
     gboolean vmgenid_used; /* and the guest's kernel drives it */
     guint64 memory_mib;
-    GPtrArray *files; /* of TemplateFile * */
-    GPtrArray *disks; /* of char *: keys of the disks that the guest can write to */
-    GPtrArray *nics;  /* of char *: "net0", its address, "net1", … */
+    GPtrArray *files;    /* of TemplateFile * */
+    GPtrArray *disks;    /* of char *: keys of the disks that the guest can write to */
+    GPtrArray *nics;     /* of char *: "net0", its address, "net1", … */
+    GPtrArray *ssh_keys; /* of char *: kinds of SSH host keys that the guest had, "ed25519" */
 } Template;
 
 /* An empty one. Free with template_free(). */
@@ -65,6 +66,9 @@ gboolean template_check(const Template *tmpl, GError **error);
 
 /* A path of one of its files, to be freed. */
 char *template_path(const Template *tmpl, const char *file);
+
+/* The empty layer over the disk @key, which clones copy; to be freed. */
+char *template_layer(const Template *tmpl, const char *key);
 
 /* The address that the guest's NIC @key has in the template; NULL: there was none. */
 const char *template_mac(const Template *tmpl, const char *key);

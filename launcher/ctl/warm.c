@@ -188,7 +188,7 @@ int warm_open(const char *path, int flags, GError **error)
     return fd;
 }
 
-static void end_with_parent(G_GNUC_UNUSED gpointer data)
+void warm_end_with_parent(G_GNUC_UNUSED gpointer data)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
@@ -199,7 +199,7 @@ gboolean warm_run(const char *const *argv, GError **error)
     int status;
 
     if (g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL,
-                     end_with_parent, NULL, NULL, NULL, &status, &cause) &&
+                     warm_end_with_parent, NULL, NULL, NULL, &status, &cause) &&
         g_spawn_check_wait_status(status, &cause)) {
         return TRUE;
     }

@@ -36,6 +36,9 @@ gboolean warm_set_links(Qmp *qmp, const Plan *plan, gboolean up, gint64 deadline
 /* A file for what QEMU is to write to or read from, by descriptor; -1 with @error. */
 int warm_open(const char *path, int flags, GError **error);
 
+/* For g_spawn_async() and its like: the program ends if we do. */
+void warm_end_with_parent(gpointer data);
+
 /* Runs a program of ours, its words on standard error; it ends if we do. */
 gboolean warm_run(const char *const *argv, GError **error);
 

@@ -8,18 +8,19 @@
  * PORT is a virtio-serial port. Lines from the host, and what is answered:
  *
  *     settle [drop-caches]     services that hold on to an identity are stopped, SSH host keys
- *                              removed, everything is written to disk: "settled vmgenid=0"
+ *                              removed, everything is written to disk: "settled vmgenid=0
+ *                              keys=ed25519", with the kinds of keys
  *     freeze                   all other processes and the file systems are frozen: "frozen"
- *     thaw                     what stood still may go on; there is no answer
- *     thaw-disks               the file systems only, and the processes when a command has been
- *                              started and leaves them time
+ *     thaw                     the file systems may be written to again; the processes go on when
+ *                              the guest is awake, or has started a command that leaves them time
  *     random HEX               what the kernel's random numbers depend on from now on
  *     time NANOSECONDS         since 1970
  *     hostname NAME
  *     machine-id HEX
  *     mac OLD NEW              of one NIC
- *     wake                     SSH host keys are made, hooks run: "awake"; then the services are
- *                              started
+ *     key TYPE HEX HEX         an SSH host key, and its public half
+ *     wake                     the keys that were not sent are made, hooks run: "awake"; then the
+ *                              processes go on, and the services are started
  *     host ADDRESS NAME        what a name stands for
  *     online SECONDS           wait until they have set the network up: "online"
  *     run                      a command, as the frames say that follow this line; see frame.h
@@ -33,6 +34,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -43,7 +45,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define LINE_SIZE 1024
+#define LINE_SIZE 16384 /* an RSA key of 4096 bits has 8.5 thousand digits, with its public half \
+                         */
+#define ANSWER_SIZE 1024
 #define RANDOM_MAX 256
 #define HOOKS "/etc/microvm/identity.d" /* programs that are run in each clone, in order */
 #define DROP_CACHES "/proc/sys/vm/drop_caches"
@@ -65,6 +69,18 @@ int start(char *const *argv)
     sigprocmask(SIG_SETMASK, &none, NULL);
     execvp(argv[0], argv);
     _exit(127);
+}
+
+bool finish_soon(int pid, int ms)
+{
+    struct pollfd pfd = {.fd = pid < 0 ? -1 : (int)syscall(SYS_pidfd_open, pid, 0),
+                         .events = POLLIN};
+    bool ended = pfd.fd < 0 || poll(&pfd, 1, ms) != 0;
+
+    if (pfd.fd >= 0) {
+        close(pfd.fd);
+    }
+    return ended;
 }
 
 int finish(int pid)
@@ -111,22 +127,25 @@ static void settle(const char *how)
     }
 }
 
+size_t from_hex(const char *hex, unsigned char *bytes, size_t size)
+{
+    size_t n = 0;
+    unsigned byte;
+
+    while (n < size && sscanf(hex + 2 * n, "%2x", &byte) == 1) {
+        bytes[n++] = byte;
+    }
+    return n;
+}
+
 static void set_random_hex(const char *hex)
 {
     unsigned char bytes[RANDOM_MAX];
-    size_t n = strlen(hex) / 2;
+    size_t n = from_hex(hex, bytes, sizeof(bytes));
 
-    if (n > sizeof(bytes)) {
-        n = sizeof(bytes);
-    }
-    for (size_t i = 0; i < n; i++) {
-        unsigned byte;
-
-        if (sscanf(hex + 2 * i, "%2x", &byte) != 1) {
-            fail("random: no hexadecimal digits");
-            return;
-        }
-        bytes[i] = byte;
+    if (n == 0) {
+        fail("random: no hexadecimal digits");
+        return;
     }
     set_random(bytes, n);
     explicit_bzero(bytes, sizeof(bytes));
@@ -142,12 +161,15 @@ static int is_program(const struct dirent *entry)
            (st.st_mode & 0111);
 }
 
-/* What the guest's owner has added, for services that we do not know. */
+/* What the guest's owner has added, for services that we do not know, and that are to be there. */
 static void run_hooks(void)
 {
     struct dirent **entries;
     int n = scandir(HOOKS, &entries, is_program, alphasort);
 
+    if (n > 0) {
+        others_thaw();
+    }
     for (int i = 0; i < n; i++) {
         char path[PATH_MAX];
         char *argv[] = {path, NULL};
@@ -167,7 +189,7 @@ static void run_hooks(void)
 
 static void answer(int port, const char *text)
 {
-    char line[LINE_SIZE];
+    char line[ANSWER_SIZE];
     int n;
 
     if (failed()) {
@@ -181,6 +203,15 @@ static void answer(int port, const char *text)
     }
 }
 
+static void answer_settled(int port)
+{
+    char text[ANSWER_SIZE], types[ANSWER_SIZE / 2];
+
+    services_key_types(types, sizeof(types));
+    snprintf(text, sizeof(text), "settled vmgenid=%d keys=%s", has_vmgenid(), types);
+    answer(port, text);
+}
+
 static void obey(int port, char *line)
 {
     char *rest = strchr(line, ' '), *to;
@@ -192,14 +223,11 @@ static void obey(int port, char *line)
     }
     if (strcmp(line, "settle") == 0) {
         settle(rest);
-        answer(port, has_vmgenid() ? "settled vmgenid=1" : "settled vmgenid=0");
+        answer_settled(port);
     } else if (strcmp(line, "freeze") == 0) {
         freeze_all();
         answer(port, "frozen");
     } else if (strcmp(line, "thaw") == 0) {
-        thaw_all();
-        others_thaw();
-    } else if (strcmp(line, "thaw-disks") == 0) {
         thaw_all();
     } else if (strcmp(line, "random") == 0) {
         set_random_hex(rest);
@@ -212,10 +240,13 @@ static void obey(int port, char *line)
     } else if (strcmp(line, "mac") == 0 && (to = strchr(rest, ' '))) {
         *to++ = '\0';
         set_mac(rest, to);
+    } else if (strcmp(line, "key") == 0) {
+        services_put_key(rest);
     } else if (strcmp(line, "wake") == 0) {
         services_make_keys();
         run_hooks();
         answer(port, "awake");
+        others_thaw();
         services_start();
     } else if (strcmp(line, "host") == 0) {
         add_host(rest);

@@ -23,8 +23,14 @@ int run(char *const *argv);
 /* The same without waiting; returns the process, or -1. */
 int start(char *const *argv);
 
+/* Whether @pid ends within @ms milliseconds, or is no process. */
+bool finish_soon(int pid, int ms);
+
 /* Waits for @pid; its exit status, or 255. */
 int finish(int pid);
+
+/* At most @size bytes from hexadecimal digits, up to what are none. Returns how many. */
+size_t from_hex(const char *hex, unsigned char *bytes, size_t size);
 
 /* Puts @text into @path, which must be there and stays the same file. */
 void overwrite(const char *path, const char *text, size_t size);
@@ -46,6 +52,11 @@ void others_thaw_when_idle(void);
 /* services.c: what holds on to an identity is stopped, its keys are removed; and started anew. */
 void services_stop(void);
 void services_make_keys(void);
+
+/* The kinds of the removed keys, "ed25519,rsa"; and one of them, "TYPE HEX HEX", from elsewhere. */
+void services_key_types(char *list, size_t size);
+void services_put_key(char *line);
+
 void services_start(void);
 
 /* At most @seconds, a number. Without a service that could tell it is not waited for. */

@@ -5,10 +5,12 @@
  * clone. Without systemd that is left to the hooks.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "identity.h"
@@ -17,6 +19,9 @@
 #define KEY_PREFIX "/etc/ssh/ssh_host_"
 #define KEY_SUFFIX "_key"
 #define KEYS_MAX 8
+#define KEY_SIZE 8192
+#define TYPE_SIZE 32
+#define KEYS_ALONE_MS 5000
 
 /*
  * A unit; the socket that would start it again, or NULL; the program that waits until it has set
@@ -113,20 +118,85 @@ void services_stop(void)
     remove_keys();
 }
 
-/* All at once: a key takes a while. */
+/* "ed25519" of "/etc/ssh/ssh_host_ed25519_key" */
+static void key_type(const char *path, char *type, size_t size)
+{
+    const char *from = path + strlen(KEY_PREFIX);
+
+    snprintf(type, size, "%.*s", (int)(strlen(from) - strlen(KEY_SUFFIX)), from);
+}
+
+void services_key_types(char *list, size_t size)
+{
+    size_t used = 0;
+
+    *list = '\0';
+    for (size_t i = 0; i < n_keys; i++) {
+        char type[TYPE_SIZE];
+
+        key_type(keys[i], type, sizeof(type));
+        if (used + strlen(type) + 2 < size) {
+            used += sprintf(list + used, "%s%s", i > 0 ? "," : "", type);
+        }
+    }
+}
+
+static bool write_key(const char *path, const char *hex, int mode)
+{
+    static unsigned char bytes[KEY_SIZE];
+    size_t n = from_hex(hex, bytes, sizeof(bytes));
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    bool done = fd >= 0 && fchmod(fd, mode) == 0 && write(fd, bytes, n) == (ssize_t)n;
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    explicit_bzero(bytes, sizeof(bytes));
+    return done;
+}
+
+/* If it cannot be taken, it is one of those that are made. */
+void services_put_key(char *line)
+{
+    char *type = strtok(line, " "), *private = strtok(NULL, " "), *public = strtok(NULL, " ");
+
+    for (size_t i = 0; public && i < n_keys; i++) {
+        char have[TYPE_SIZE], path[sizeof(keys[0]) + 4];
+
+        key_type(keys[i], have, sizeof(have));
+        snprintf(path, sizeof(path), "%s.pub", keys[i]);
+        if (strcmp(have, type) != 0) {
+            continue;
+        }
+        if (write_key(keys[i], private, 0600) && write_key(path, public, 0644)) {
+            memmove(keys[i], keys[i + 1], (--n_keys - i) * sizeof(keys[0]));
+        } else {
+            unlink(keys[i]);
+            unlink(path);
+        }
+        return;
+    }
+}
+
+/*
+ * All at once: a key takes a while. It should need nobody else, but a guest may have made it ask a
+ * service who root is.
+ */
 void services_make_keys(void)
 {
     int pids[KEYS_MAX];
 
     for (size_t i = 0; i < n_keys; i++) {
-        char type[32];
+        char type[TYPE_SIZE];
         char *argv[] = {"ssh-keygen", "-q", "-t", type, "-N", "", "-f", keys[i], NULL};
-        const char *from = keys[i] + strlen(KEY_PREFIX);
 
-        snprintf(type, sizeof(type), "%.*s", (int)(strlen(from) - strlen(KEY_SUFFIX)), from);
+        key_type(keys[i], type, sizeof(type));
         pids[i] = start(argv);
     }
     for (size_t i = 0; i < n_keys; i++) {
+        if (!finish_soon(pids[i], KEYS_ALONE_MS)) {
+            others_thaw();
+        }
         if (finish(pids[i]) != 0) {
             fail("ssh-keygen: no new %s", keys[i]);
         }

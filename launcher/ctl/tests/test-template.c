@@ -216,8 +216,8 @@ static void test_manifest(Fixture *f, gconstpointer data)
         {"", "no JSON object"},
         {"[]", "no JSON object"},
         {"{\"version\": 1}", "another version"},
-        {"{\"version\": 2}", "is not whole"},
-        {"{\"version\": 2, \"made\": 7, \"files\": [[]]}", "is not whole"},
+        {"{\"version\": 3}", "is not whole"},
+        {"{\"version\": 3, \"made\": 7, \"files\": [[]]}", "is not whole"},
     };
     g_autofree char *path = g_build_filename(f->tmpl, TEMPLATE_MANIFEST, NULL);
 
