@@ -13,8 +13,6 @@
 
 #include "output.h"
 
-#define TABLE "microvm-run-" /* and the id: of nftables' family bridge */
-
 static volatile sig_atomic_t keeper = -1; /* its process */
 static volatile sig_atomic_t tie = -1;    /* ends with us, and the keeper sees it */
 
@@ -97,20 +95,21 @@ static const PlanNic *find_net0(const Plan *plan)
     return NULL;
 }
 
-/* By the name that the tap will have. */
+/* By the name that the tap will have. Who sweeps after us is told before there are any. */
 static gboolean make_rules(const Clone *clone, const Allow *allow, GError **error)
 {
+    g_autofree char *mark = g_build_filename(clone->work->path, STORE_RULES, NULL);
     const PlanNic *nic = find_net0(clone->plan);
-    g_autofree char *table = g_strdup_printf(TABLE "%s", clone->id);
+    g_autofree char *table = g_strdup_printf(STORE_TABLE "%s", clone->id);
     g_autofree char *text = allow_ruleset(allow, table, nic->ifname, nic->mac);
 
-    return allow_run(text, error);
+    return g_file_set_contents(mark, "", 0, error) && allow_run(text, error);
 }
 
 /* When the tap has gone. */
 static void remove_rules(const char *id)
 {
-    g_autofree char *command = g_strdup_printf("delete table bridge " TABLE "%s", id);
+    g_autofree char *command = g_strdup_printf("delete table bridge " STORE_TABLE "%s", id);
     g_autoptr(GError) error = NULL;
 
     if (!allow_run(command, &error)) {

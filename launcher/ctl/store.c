@@ -179,6 +179,22 @@ static void end_processes(const char *dir)
     }
 }
 
+/* By nft: a command that needs libnftables itself is not the one that clears away. */
+static void remove_table(const char *path)
+{
+    g_autofree char *rules = g_build_filename(path, STORE_RULES, NULL);
+    g_autofree char *id = g_path_get_basename(path), *table = g_strconcat(STORE_TABLE, id, NULL);
+    const char *argv[] = {"nft", "delete", "table", "bridge", table, NULL};
+    g_autoptr(GError) error = NULL;
+
+    if (access(rules, F_OK) == 0 &&
+        !g_spawn_sync(NULL, (char **)argv, NULL,
+                      G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL | G_SPAWN_STDERR_TO_DEV_NULL,
+                      NULL, NULL, NULL, NULL, NULL, &error)) {
+        output_say("table %s of an interrupted command stays: %s", table, error->message);
+    }
+}
+
 static void sweep_dir(const char *path)
 {
     g_autoptr(GError) error = NULL;
@@ -189,6 +205,7 @@ static void sweep_dir(const char *path)
     }
     if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
         end_processes(path);
+        remove_table(path);
         if (!store_remove_tree(path, &error)) {
             output_say("what an interrupted command has left: %s", error->message);
         }

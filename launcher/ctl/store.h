@@ -45,6 +45,13 @@ void work_free(Work *work);
 void work_remove(Work *work);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Work, work_remove)
 
+/*
+ * A file in a clone's directory that says that there may be an nftables table of family bridge for
+ * it, named by the clone's id, which is to go when QEMU has ended.
+ */
+#define STORE_RULES "rules"
+#define STORE_TABLE "microvm-run-"
+
 /* Clears away what was left by processes that were killed, with the QEMUs that they had started. */
 void store_sweep(const char *store);
 

@@ -376,6 +376,31 @@ static void shell(const char *line)
         g_error("%s: %s", line, err);
 }
 
+static void assert_no_rules(void)
+{
+    shell("nft list tables; ip -o link show type tun");
+    g_assert_cmpstr(out, ==, "");
+}
+
+/* Its rules outlive it when nobody is left who could remove them; the next one does. */
+static void allow_killed(void)
+{
+    const char *words[] = {"--net", "bridge=br0,allow=192.0.2.1", "--", "sh",
+                           "-c",    "echo ready; sleep 100000",   NULL};
+    int from;
+    GPid pid = start(NULL, &from, words);
+
+    read_line(from, "ready\n");
+    kill_all(pid);
+    close(from);
+    shell("nft list tables");
+    g_assert_true(g_str_has_prefix(out, "table bridge microvm-run-"));
+    RUN("--", "true");
+    g_assert_cmpint(code, ==, 0);
+    assert_no_rules();
+    assert_nothing_left();
+}
+
 /*
  * A bridge with this host at it, by two addresses of each family, and somebody else behind a veth,
  * with 192.0.2.3. All of it ends with the namespace.
@@ -429,9 +454,9 @@ static void test_allow(void)
     g_assert_false(was_called(denied));
     g_assert_cmpint(count_datagrams(datagrams), ==, 1);
     g_assert_cmpint(count_datagrams(dns), ==, 0);
-    shell("nft list tables; ip -o link show type tun");
-    g_assert_cmpstr(out, ==, "");
+    assert_no_rules();
     assert_nothing_left();
+    allow_killed();
     kill(other, SIGKILL);
     close(allowed);
     close(denied);

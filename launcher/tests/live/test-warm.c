@@ -301,19 +301,6 @@ static void test_by_config(void)
     g_assert_cmpint(count_qemus(), ==, 0);
 }
 
-/* @pid and all its children, as the kernel's out-of-memory killer would. */
-static int kill_all(GPid pid)
-{
-    g_autofree char *parent = g_strdup_printf("%d", pid);
-    int status;
-
-    kill(pid, SIGSTOP);
-    run((const char *const[]){"pkill", "-KILL", "-P", parent, NULL});
-    kill(pid, SIGKILL);
-    waitpid(pid, &status, 0);
-    return status;
-}
-
 /* Killed while the guest boots: there is no template, and the next command leaves nothing of it. */
 static void test_killed_while_made(void)
 {

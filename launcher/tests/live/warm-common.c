@@ -177,3 +177,15 @@ GPid start_ctl(const char *const *words)
     g_assert_no_error(error);
     return pid;
 }
+
+int kill_all(GPid pid)
+{
+    g_autofree char *parent = g_strdup_printf("%d", pid);
+    int status;
+
+    kill(pid, SIGSTOP);
+    run((const char *const[]){"pkill", "-KILL", "-P", parent, NULL});
+    kill(pid, SIGKILL);
+    waitpid(pid, &status, 0);
+    return status;
+}

@@ -69,4 +69,7 @@ double run_cpu_ms(void);
 /* test-warm-cost.c: what clones cost beside guests that boot. */
 void add_cost_tests(void);
 
+/* Ends @pid and all its children, as the kernel's out-of-memory killer would; @pid's status. */
+int kill_all(GPid pid);
+
 #endif
