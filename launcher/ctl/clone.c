@@ -93,7 +93,7 @@ static void plan_run(const CloneRun *run, PlanWarm *warm)
     }
 }
 
-/* For one that will have a name. They are ready before the guest asks. */
+/* For one that will have a name. They are made while QEMU starts. */
 static void begin_keys(Clone *clone)
 {
     g_autofree char *comment = g_strconcat("root@", clone->plan->name, NULL);

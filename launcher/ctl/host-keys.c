@@ -5,10 +5,14 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "output.h"
 #include "warm.h"
+
+#define KEY_SECONDS 10 /* it should be there already: the guest can make one itself */
 
 typedef struct {
     char *type, *path;
@@ -20,16 +24,18 @@ struct HostKeys {
     GPid owner;
 };
 
-gboolean host_keys_is_type(const char *type)
+/* Whether it has ended, and well, by the deadline; it is ended then. */
+static gboolean ended_well(Key *key, gint64 deadline)
 {
-    return strcmp(type, "rsa") == 0 || strcmp(type, "ecdsa") == 0 || strcmp(type, "ed25519") == 0;
-}
-
-static gboolean ended_well(Key *key)
-{
-    int status = 0;
+    int status = 0, pidfd = (int)syscall(SYS_pidfd_open, key->process, 0);
     pid_t ended;
 
+    if (pidfd < 0 || !pidfd_wait(pidfd, deadline)) {
+        kill(key->process, SIGKILL);
+    }
+    if (pidfd >= 0) {
+        close(pidfd);
+    }
     while ((ended = waitpid(key->process, &status, 0)) < 0 && errno == EINTR) {
     }
     key->process = 0;
@@ -75,25 +81,22 @@ HostKeys *host_keys_begin(const char *dir, const GPtrArray *types, const char *c
     return keys;
 }
 
-/* A file in hexadecimal digits, which is removed; FALSE when there is none. */
-static gboolean add_hex(GString *text, const char *path)
+static gboolean add_file(GString *text, const char *path)
 {
-    g_autofree char *data = NULL;
+    char *data;
     gsize size;
 
     if (!g_file_get_contents(path, &data, &size, NULL)) {
         return FALSE;
     }
-    unlink(path);
     g_string_append_c(text, ' ');
-    for (gsize i = 0; i < size; i++) {
-        g_string_append_printf(text, "%02x", (guint8)data[i]);
-    }
+    output_hex(text, data, size);
     explicit_bzero(data, size);
+    g_free(data);
     return TRUE;
 }
 
-void host_keys_add(HostKeys *keys, GString *text)
+void host_keys_add(HostKeys *keys, GString *text, gint64 deadline)
 {
     for (guint i = 0; i < keys->made->len; i++) {
         Key *key = keys->made->pdata[i];
@@ -101,11 +104,15 @@ void host_keys_add(HostKeys *keys, GString *text)
         gsize before = text->len;
 
         g_string_append_printf(text, "key %s", key->type);
-        if (ended_well(key) && add_hex(text, key->path) && add_hex(text, public)) {
+        if (ended_well(key, MIN(deadline, channel_deadline(KEY_SECONDS))) &&
+            add_file(text, key->path) && add_file(text, public)) {
             g_string_append_c(text, '\n');
         } else {
+            explicit_bzero(text->str + before, text->len - before);
             g_string_truncate(text, before);
         }
+        unlink(key->path);
+        unlink(public);
     }
 }
 
@@ -116,7 +123,7 @@ void host_keys_free(HostKeys *keys)
 
         if (key->process > 0) {
             kill(key->process, SIGKILL);
-            ended_well(key);
+            ended_well(key, G_MAXINT64);
         }
     }
     g_ptr_array_unref(keys->made);

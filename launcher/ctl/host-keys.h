@@ -10,9 +10,6 @@
  */
 typedef struct HostKeys HostKeys;
 
-/* The kinds that sshd looks for by itself; @type may be what a guest has said. */
-gboolean host_keys_is_type(const char *type);
-
 /*
  * Begins to make one of each of @types (of char *) in @dir, which nobody else can read. Where there
  * is no ssh-keygen, the guest is left to make them.
@@ -20,10 +17,10 @@ gboolean host_keys_is_type(const char *type);
 HostKeys *host_keys_begin(const char *dir, const GPtrArray *types, const char *comment);
 
 /*
- * Waits for them, and adds a line for each to @text, as microvm-identity takes them: "key", type,
- * the two files in hexadecimal digits. One that could not be made is left out.
+ * Waits for them, not beyond @deadline, and adds a line for each to @text, as microvm-identity
+ * takes them: "key", type, the two files in hexadecimal digits. One that is not there is left out.
  */
-void host_keys_add(HostKeys *keys, GString *text);
+void host_keys_add(HostKeys *keys, GString *text, gint64 deadline);
 
 /* Ends what still runs, if it is ours. The files have gone, or go with the directory. */
 void host_keys_free(HostKeys *keys);

@@ -13,6 +13,7 @@
 #define PROGRAM "/run/microvm-identity" /* in the guest: gone when that boots anew */
 #define CHUNK 32768                     /* of the program, in one message to the agent */
 #define RANDOM_BYTES 64
+#define KEYS_SIZE 65536 /* more than all of them have, so that no copy of one is left in memory */
 #define ANSWER_MAX 1024 /* the guest can write what it likes */
 
 static const guint8 program[] = {
@@ -185,7 +186,7 @@ static void read_settled(const char *answer, Template *tmpl)
 
     tmpl->vmgenid_used = strstr(answer, " vmgenid=1") != NULL;
     for (char **type = types; *type; type++) {
-        if (host_keys_is_type(*type) &&
+        if (template_is_key_type(*type) &&
             !g_ptr_array_find_with_equal_func(tmpl->ssh_keys, *type, g_str_equal, NULL)) {
             g_ptr_array_add(tmpl->ssh_keys, g_strdup(*type));
         }
@@ -226,9 +227,7 @@ static gboolean add_random(GString *text, GError **error)
         return ctl_fail(error, CTL_ERROR_FAILED, "random numbers: %s", g_strerror(errno));
     }
     g_string_append(text, "random ");
-    for (gsize i = 0; i < sizeof(bytes); i++) {
-        g_string_append_printf(text, "%02x", bytes[i]);
-    }
+    output_hex(text, bytes, sizeof(bytes));
     g_string_append_c(text, '\n');
     return TRUE;
 }
@@ -250,13 +249,13 @@ static void add_machine_id(GString *text)
 /* The last of what makes it a guest of its own: it works on the rest while we wait for the keys. */
 static gboolean send_keys(Identity *identity, HostKeys *keys, gint64 deadline, GError **error)
 {
-    g_autoptr(GString) text = g_string_new(NULL);
+    g_autoptr(GString) text = g_string_sized_new(KEYS_SIZE);
     gboolean sent;
 
-    host_keys_add(keys, text);
+    host_keys_add(keys, text, deadline);
     g_string_append_printf(text, "time %" G_GINT64_FORMAT "000\nwake\n", g_get_real_time());
     sent = send_text(identity, text->str, deadline, error);
-    explicit_bzero(text->str, text->len);
+    explicit_bzero(text->str, text->allocated_len);
     return sent;
 }
 

@@ -58,6 +58,15 @@ char *output_clean(const char *text)
 
 static const char *program = "microvm-ctl";
 
+void output_hex(GString *text, const void *data, gsize size)
+{
+    const guint8 *bytes = data;
+
+    for (gsize i = 0; i < size; i++) {
+        g_string_append_printf(text, "%02x", bytes[i]);
+    }
+}
+
 void output_program(const char *name)
 {
     program = name;

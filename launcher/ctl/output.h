@@ -16,6 +16,9 @@ void output_node(JsonNode *node);
 /* "512 MiB", "1.5 GiB"; to be freed. */
 char *output_bytes(gint64 bytes);
 
+/* Adds @size bytes in hexadecimal digits. */
+void output_hex(GString *text, const void *data, gsize size);
+
 /* What output_say() begins with instead of "microvm-ctl"; it must outlive it. */
 void output_program(const char *name);
 

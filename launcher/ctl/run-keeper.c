@@ -122,7 +122,6 @@ static void keep(Clone *clone, const Allow *allow, int end) G_GNUC_NORETURN;
 static void keep(Clone *clone, const Allow *allow, int end)
 {
     g_autoptr(GError) error = NULL;
-    g_autofree char *id = g_strdup(clone->id);
     gboolean ruled;
     char byte = 0;
 
@@ -134,10 +133,12 @@ static void keep(Clone *clone, const Allow *allow, int end)
         while (read(end, &byte, 1) < 0 && errno == EINTR) {
         }
     }
-    clone_free(clone);
+    g_clear_pointer(&clone->guest, doomed_guest_end);
     if (ruled) {
-        remove_rules(id);
+        remove_rules(clone->id);
     }
+    store_end_processes(clone->work->path);
+    clone_free(clone);
     _exit(error != NULL);
 }
 

@@ -160,6 +160,7 @@ static gboolean start(Clone *clone, const RunOptions *options, GError **error)
         planned = keeper_fork(clone, options->allow, error);
     }
     if (!planned) {
+        g_clear_pointer(&clone->keys, host_keys_free);
         g_clear_pointer(&clone->work, work_remove);
     }
     sigprocmask(SIG_SETMASK, &before, NULL);

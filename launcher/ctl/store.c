@@ -132,7 +132,7 @@ gboolean store_remove_tree(const char *path, GError **error)
     return remove_at(AT_FDCWD, path, DEPTH_MAX) || fail_errno(error, path);
 }
 
-/* Whether a QEMU program has a file of @dir among its words. */
+/* Whether a QEMU program, or ssh-keygen, has a file of @dir among its words. */
 static gboolean works_in(const char *pid, const char *dir)
 {
     g_autofree char *path = g_build_filename("/proc", pid, "cmdline", NULL), *text = NULL;
@@ -143,7 +143,8 @@ static gboolean works_in(const char *pid, const char *dir)
         return FALSE;
     }
     name = g_path_get_basename(text);
-    return g_str_has_prefix(name, "qemu-") && memmem(text, size, inside, strlen(inside));
+    return (g_str_has_prefix(name, "qemu-") || strcmp(name, "ssh-keygen") == 0) &&
+           memmem(text, size, inside, strlen(inside));
 }
 
 static void end_process(const char *pid, const char *dir)
@@ -160,8 +161,8 @@ static void end_process(const char *pid, const char *dir)
     close(pidfd);
 }
 
-/* Ends QEMU and qemu-img where nobody looks after them. One may start another, hence again. */
-static void end_processes(const char *dir)
+/* One may start another, hence again. */
+void store_end_processes(const char *dir)
 {
     gboolean found = TRUE;
 
@@ -179,20 +180,30 @@ static void end_processes(const char *dir)
     }
 }
 
+static gboolean nft(const char *verb, const char *table, GError **error)
+{
+    const char *argv[] = {"nft", verb, "table", "bridge", table, NULL};
+    int status = -1;
+
+    return g_spawn_sync(NULL, (char **)argv, NULL,
+                        G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL |
+                            G_SPAWN_STDERR_TO_DEV_NULL,
+                        NULL, NULL, NULL, NULL, &status, error) &&
+           g_spawn_check_wait_status(status, error);
+}
+
 /* By nft: a command that needs libnftables itself is not the one that clears away. */
-static void remove_table(const char *path)
+static gboolean remove_table(const char *path, GError **error)
 {
     g_autofree char *rules = g_build_filename(path, STORE_RULES, NULL);
     g_autofree char *id = g_path_get_basename(path), *table = g_strconcat(STORE_TABLE, id, NULL);
-    const char *argv[] = {"nft", "delete", "table", "bridge", table, NULL};
-    g_autoptr(GError) error = NULL;
+    g_autoptr(GError) cause = NULL, none = NULL;
 
-    if (access(rules, F_OK) == 0 &&
-        !g_spawn_sync(NULL, (char **)argv, NULL,
-                      G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL | G_SPAWN_STDERR_TO_DEV_NULL,
-                      NULL, NULL, NULL, NULL, NULL, &error)) {
-        output_say("table %s of an interrupted command stays: %s", table, error->message);
+    if (access(rules, F_OK) < 0 || nft("delete", table, &cause) ||
+        (!nft("list", table, &none) && none->domain == G_SPAWN_EXIT_ERROR)) {
+        return TRUE; /* or there is none */
     }
+    return ctl_fail(error, CTL_ERROR_FAILED, "nftables' table %s: %s", table, cause->message);
 }
 
 static void sweep_dir(const char *path)
@@ -204,9 +215,8 @@ static void sweep_dir(const char *path)
         return;
     }
     if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
-        end_processes(path);
-        remove_table(path);
-        if (!store_remove_tree(path, &error)) {
+        store_end_processes(path);
+        if (!remove_table(path, &error) || !store_remove_tree(path, &error)) {
             output_say("what an interrupted command has left: %s", error->message);
         }
     }

@@ -52,6 +52,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Work, work_remove)
 #define STORE_RULES "rules"
 #define STORE_TABLE "microvm-run-"
 
+/* Ends QEMU, qemu-img and ssh-keygen that work in @dir, where nobody looks after them. */
+void store_end_processes(const char *dir);
+
 /* Clears away what was left by processes that were killed, with the QEMUs that they had started. */
 void store_sweep(const char *store);
 

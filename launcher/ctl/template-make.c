@@ -368,8 +368,7 @@ static gboolean make_layer(const Make *make, const PlanDisk *disk, GError **erro
 {
     g_autofree char *qemu_img = warm_qemu_img(make->plan->qemu), *name = disk_name(disk);
     g_autofree char *now = in_work(make, name), *layer = template_layer(make->tmpl, disk->key);
-    g_autofree char *dir = store_path(make->store, STORE_TEMPLATE, make->tmpl->name);
-    g_autofree char *then = g_build_filename(dir, name, NULL);
+    g_autofree char *then = g_build_filename(make->tmpl->made_in, name, NULL);
     const char *create[] = {qemu_img, "create", "-q", "-f",  "qcow2", "-F",
                             "qcow2",  "-b",     now,  layer, NULL};
     const char *rename[] = {qemu_img, "rebase", "-q", "-u", "-f",  "qcow2",
@@ -411,6 +410,7 @@ static void describe(const Make *make)
     Template *tmpl = make->tmpl;
 
     tmpl->made = g_date_time_format(now, "%Y-%m-%dT%H:%M:%SZ");
+    tmpl->made_in = store_path(make->store, STORE_TEMPLATE, tmpl->name);
     tmpl->id = g_strdup(plan->id);
     tmpl->config = g_canonicalize_filename(make->config, NULL);
     tmpl->cpu = g_strdup(plan->cpu);

@@ -42,6 +42,7 @@ void template_free(Template *tmpl)
     g_free(tmpl->name);
     g_free(tmpl->dir);
     g_free(tmpl->made);
+    g_free(tmpl->made_in);
     g_free(tmpl->id);
     g_free(tmpl->config);
     g_free(tmpl->config_sha256);
@@ -72,6 +73,7 @@ static const struct {
 } strings[] = {
     {"made", offsetof(Template, made), FALSE},
     {"id", offsetof(Template, id), FALSE},
+    {"directory", offsetof(Template, made_in), FALSE},
     {"config", offsetof(Template, config), FALSE},
     {"config-sha256", offsetof(Template, config_sha256), FALSE},
     {"machine", offsetof(Template, machine), FALSE},
@@ -233,6 +235,21 @@ static gboolean read_files(JsonObject *root, Template *tmpl)
     return array != NULL;
 }
 
+gboolean template_is_key_type(const char *type)
+{
+    return strcmp(type, "rsa") == 0 || strcmp(type, "ecdsa") == 0 || strcmp(type, "ed25519") == 0;
+}
+
+static gboolean are_types(const GPtrArray *types)
+{
+    for (guint i = 0; i < types->len; i++) {
+        if (!template_is_key_type(types->pdata[i])) {
+            return FALSE;
+        }
+    }
+    return TRUE;
+}
+
 static gboolean from_json(JsonObject *root, Template *tmpl)
 {
     for (gsize i = 0; i < G_N_ELEMENTS(strings); i++) {
@@ -250,7 +267,7 @@ static gboolean from_json(JsonObject *root, Template *tmpl)
     tmpl->memory_mib = (guint64)get_int(root, "memory-mib");
     return read_list(root, "disks", tmpl->disks) && read_list(root, "nics", tmpl->nics) &&
            tmpl->nics->len % 2 == 0 && read_list(root, "ssh-keys", tmpl->ssh_keys) &&
-           read_files(root, tmpl);
+           are_types(tmpl->ssh_keys) && read_files(root, tmpl);
 }
 
 Template *template_load(const char *store, const char *name, GError **error)
@@ -383,6 +400,12 @@ static gboolean check_cpu(const Template *tmpl, GError **error)
 
 gboolean template_check(const Template *tmpl, GError **error)
 {
+    if (strcmp(tmpl->made_in, tmpl->dir) != 0) {
+        return ctl_fail(
+            error, CTL_ERROR_FAILED,
+            "template '%s' was made in %s, where its layers look for their disks; " REMAKE,
+            tmpl->name, tmpl->made_in);
+    }
     for (guint i = 0; i < tmpl->files->len; i++) {
         if (!check_file(tmpl, tmpl->files->pdata[i], error)) {
             return FALSE;

@@ -26,9 +26,10 @@ typedef struct {
 
 typedef struct {
     char *name, *dir;
-    char *made;   /* when, as ISO 8601 has it */
-    char *id;     /* the guest's */
-    char *config; /* where the config was */
+    char *made;    /* when, as ISO 8601 has it */
+    char *made_in; /* the directory that it was made for */
+    char *id;      /* the guest's */
+    char *config;  /* where the config was */
     char *config_sha256;
     char *machine;                /* with its version, "microvm-10.0" */
     char *cpu;                    /* what QEMU was told */
@@ -66,6 +67,9 @@ gboolean template_check(const Template *tmpl, GError **error);
 
 /* A path of one of its files, to be freed. */
 char *template_path(const Template *tmpl, const char *file);
+
+/* The kinds of SSH host keys that sshd looks for by itself; @type may be what a guest has said. */
+gboolean template_is_key_type(const char *type);
 
 /* The empty layer over the disk @key, which clones copy; to be freed. */
 char *template_layer(const Template *tmpl, const char *key);

@@ -30,6 +30,7 @@
  */
 #include "identity.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -45,8 +46,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define LINE_SIZE 16384 /* an RSA key of 4096 bits has 8.5 thousand digits, with its public half \
-                         */
+#define LINE_SIZE 16384 /* an RSA key of 4096 bits takes 8.5 thousand */
 #define ANSWER_SIZE 1024
 #define RANDOM_MAX 256
 #define HOOKS "/etc/microvm/identity.d" /* programs that are run in each clone, in order */
@@ -73,9 +73,8 @@ int start(char *const *argv)
 
 bool finish_soon(int pid, int ms)
 {
-    struct pollfd pfd = {.fd = pid < 0 ? -1 : (int)syscall(SYS_pidfd_open, pid, 0),
-                         .events = POLLIN};
-    bool ended = pfd.fd < 0 || poll(&pfd, 1, ms) != 0;
+    struct pollfd pfd = {.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN};
+    bool ended = pfd.fd >= 0 && poll(&pfd, 1, ms) > 0;
 
     if (pfd.fd >= 0) {
         close(pfd.fd);
@@ -132,8 +131,9 @@ size_t from_hex(const char *hex, unsigned char *bytes, size_t size)
     size_t n = 0;
     unsigned byte;
 
-    while (n < size && sscanf(hex + 2 * n, "%2x", &byte) == 1) {
+    while (n < size && isxdigit(hex[0]) && isxdigit(hex[1]) && sscanf(hex, "%2x", &byte) == 1) {
         bytes[n++] = byte;
+        hex += 2;
     }
     return n;
 }

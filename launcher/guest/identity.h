@@ -23,7 +23,7 @@ int run(char *const *argv);
 /* The same without waiting; returns the process, or -1. */
 int start(char *const *argv);
 
-/* Whether @pid ends within @ms milliseconds, or is no process. */
+/* Whether it is known that process @pid has ended within @ms milliseconds; for finish(). */
 bool finish_soon(int pid, int ms);
 
 /* Waits for @pid; its exit status, or 255. */

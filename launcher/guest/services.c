@@ -146,7 +146,7 @@ static bool write_key(const char *path, const char *hex, int mode)
     static unsigned char bytes[KEY_SIZE];
     size_t n = from_hex(hex, bytes, sizeof(bytes));
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-    bool done = fd >= 0 && fchmod(fd, mode) == 0 && write(fd, bytes, n) == (ssize_t)n;
+    bool done = n > 0 && fd >= 0 && fchmod(fd, mode) == 0 && write(fd, bytes, n) == (ssize_t)n;
 
     if (fd >= 0) {
         close(fd);

@@ -708,6 +708,7 @@ int main(int argc, char **argv)
     program = argv[1];
     pages = argv + 2;
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_DFL); /* also where nohup has started us */
     g_test_add_func("/run/parse", test_parse);
     g_test_add_func("/run/status", test_status);
     g_test_add_func("/run/streams", test_streams);

@@ -57,6 +57,7 @@ static void set_up(Fixture *f, gconstpointer data)
     g_assert_cmpint(g_mkdir_with_parents(f->tmpl, 0700), ==, 0);
     tmpl = template_new(NAME, f->tmpl);
     tmpl->made = g_strdup("2026-01-01T00:00:00Z");
+    tmpl->made_in = g_strdup(f->tmpl);
     tmpl->id = g_strdup("114");
     tmpl->config = in_dir(f, "114.conf");
     write_file(tmpl->config, "machine: microvm\n");
@@ -182,6 +183,17 @@ static void test_base_moved(Fixture *f, gconstpointer data)
     (void)data;
     g_assert_cmpint(rename(path, away), ==, 0);
     assert_no_clone(f, "scsi0.qcow2: No such file");
+}
+
+/* Its layers would lead to the disks of whatever is called as it was. */
+static void test_renamed(Fixture *f, gconstpointer data)
+{
+    g_autofree char *other = store_path(f->store, STORE_TEMPLATE, "other");
+
+    (void)data;
+    g_assert_cmpint(rename(f->tmpl, other), ==, 0);
+    RUN(f, "clone", "other", "201");
+    assert_refused(f, 1, "was made in");
 }
 
 static void test_wrong_qemu(Fixture *f, gconstpointer data)
@@ -312,6 +324,46 @@ static void test_sweep(Fixture *f, gconstpointer data)
     work_remove(busy);
 }
 
+/* An nft that ends with @deleted and @listed. */
+static void write_nft(const Fixture *f, int deleted, int listed)
+{
+    g_autofree char *path = in_dir(f, "nft"), *text = NULL;
+
+    text = g_strdup_printf("#!/bin/sh\n[ $1 = list ] && exit %d\n"
+                           "[ \"$*\" = 'delete table bridge microvm-run-203' ] && exit %d\n"
+                           "exit 9\n",
+                           listed, deleted);
+    write_file(path, text);
+    g_assert_cmpint(chmod(path, 0755), ==, 0);
+}
+
+/* A clone's directory stays as long as a table of nftables may be there for it. */
+static void test_sweep_rules(Fixture *f, gconstpointer data)
+{
+    static const struct {
+        int deleted, listed;
+        gboolean stays;
+    } cases[] = {{1, 0, TRUE}, {1, 1, FALSE}, {0, 0, FALSE}};
+    g_autofree char *path = g_strdup(g_getenv("PATH"));
+
+    (void)data;
+    g_setenv("PATH", f->dir, TRUE);
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        Work *clone = work_new(f->store, STORE_CLONE, "203", NULL);
+        g_autofree char *rules = g_build_filename(clone->path, STORE_RULES, NULL);
+        g_autofree char *dir = g_strdup(clone->path);
+
+        write_file(rules, "");
+        write_nft(f, cases[i].deleted, cases[i].listed);
+        work_free(clone);
+        store_sweep(f->store);
+        g_assert_cmpint(g_file_test(dir, G_FILE_TEST_EXISTS), ==, cases[i].stays);
+        if (cases[i].stays)
+            g_assert_true(store_remove_tree(dir, NULL));
+    }
+    g_setenv("PATH", path, TRUE);
+}
+
 /* One at a time works in a directory; a template appears whole, and not over another. */
 static void test_publish(Fixture *f, gconstpointer data)
 {
@@ -347,12 +399,14 @@ int main(int argc, char **argv)
         {"/template/memory-truncated", test_memory_truncated},
         {"/template/memory-changed", test_memory_changed},
         {"/template/base-moved", test_base_moved},
+        {"/template/renamed", test_renamed},
         {"/template/wrong-qemu", test_wrong_qemu},
         {"/template/config-changed", test_config_changed},
         {"/template/manifest", test_manifest},
         {"/template/usage", test_usage},
         {"/template/no-config", test_no_config},
         {"/template/sweep", test_sweep},
+        {"/template/sweep/rules", test_sweep_rules},
         {"/template/publish", test_publish},
     };
 
