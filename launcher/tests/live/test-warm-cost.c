@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -267,6 +268,82 @@ static void test_many(void)
     }
 }
 
+/* Bytes on the host's disk of the layers that QEMU has open, whose names are gone. */
+static gint64 layers_of(int id)
+{
+    g_autofree char *file = g_strdup_printf("%s/%d.pid", run_dir, id), *pid = NULL;
+    g_autofree char *fds = NULL;
+    g_autoptr(GDir) open_files = NULL;
+    const char *name;
+    gint64 sum = 0;
+
+    g_assert_true(g_file_get_contents(file, &pid, NULL, NULL));
+    fds = g_strdup_printf("/proc/%s/fd", g_strchomp(pid));
+    open_files = g_dir_open(fds, 0, NULL);
+    while (open_files && (name = g_dir_read_name(open_files))) {
+        g_autofree char *link = g_build_filename(fds, name, NULL);
+        g_autofree char *target = g_file_read_link(link, NULL);
+        struct stat st;
+
+        if (target && strstr(target, "/clones/") && g_str_has_suffix(target, ".qcow2 (deleted)") &&
+            stat(link, &st) == 0)
+            sum += (gint64)st.st_blocks * 512;
+    }
+    g_assert_cmpint(sum, >, 0);
+    return sum;
+}
+
+/* Files on the host that the guest's name leads to. */
+static gint64 size_of_files(const char *path)
+{
+    const char *argv[] = {"du", "-sk", path, NULL};
+
+    run(argv);
+    g_assert_cmpint(code, ==, 0);
+    return g_ascii_strtoll(out, NULL, 10);
+}
+
+/*
+ * A guest that fills its disk, its memory, its console and the ports that the host listens on costs
+ * the host its disk, its memory, and what QEMU needs for itself.
+ */
+static void test_hostile(void)
+{
+    const char *mib = g_getenv("MICROVM_FULL") ? "5000" : "200"; /* the disk has 4096 */
+    g_autofree char *line = g_strdup_printf(
+        "exec 2>/dev/null; stty -F /dev/ttyS0 raw; (yes >/dev/ttyS0) & serial=$!; "
+        "pkill -x microvm-identi; "
+        "for port in /dev/vport*; do (yes >$port) & done; "
+        "yes | dd iflag=fullblock of=/dev/shm/fill bs=1M count=1000; "
+        /* whom the kernel ends when there is no more, and not the agent */
+        "(echo 1000 >/proc/self/oom_score_adj; exec tail -c 1G /dev/zero >/dev/null); "
+        "rm /dev/shm/fill; "
+        "yes | dd iflag=fullblock of=/var/fill bs=1M count=%s; sync; kill $serial; echo done",
+        mib);
+    g_autofree char *said = NULL;
+    gint64 layers, files, memory;
+    struct stat st;
+    Cost cost;
+
+    need_template();
+    wake(FIRST_ID, 1);
+    said = in_guest(FIRST_ID, line);
+    g_assert_cmpstr(said, ==, "done");
+    cost = cost_of(FIRST_ID);
+    layers = layers_of(FIRST_ID);
+    files = size_of_files(run_dir);
+    stop(FIRST_ID);
+    memory = cost.private_kib - cost.code_kib;
+    g_test_message("%.1f MiB of memory, %.1f MiB of layers, %" G_GINT64_FORMAT " KiB of files",
+                   (double)memory / 1024, (double)layers / (1 << 20), files);
+    g_assert_no_errno(stat(disk, &st));
+    g_assert_cmpint(layers, >, G_GINT64_CONSTANT(100) << 20);
+    g_assert_cmpint(layers, <, st.st_size + (16 << 20));
+    g_assert_cmpint(memory, >, 128 * 1024);
+    g_assert_cmpint(memory, <, (256 + 128) * 1024);
+    g_assert_cmpint(files, <, 1024);
+}
+
 /* A program that is beside QEMU is beside the wrapper, too. */
 static void link_beside(const char *name)
 {
@@ -404,6 +481,7 @@ static void test_guest_counted(void)
 void add_cost_tests(void)
 {
     g_test_add_func("/warm/cost", test_cost);
+    g_test_add_func("/warm/hostile", test_hostile);
     if (!g_getenv("MICROVM_FULL"))
         return;
     g_test_add_func("/warm/many", test_many);
